@@ -1,0 +1,1 @@
+"""Ports, files and sound: everything that touches the world outside."""

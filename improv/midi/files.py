@@ -1,0 +1,265 @@
+"""MIDI files in and out (mido reads and writes the bytes; the meaning is given here)."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import mido
+
+from improv.music.events import NoteOff, NoteOn, Pedal
+from improv.music.timeline import Timeline
+
+DRUM_CHANNEL = 9  # counted from 0, as on the wire
+SUSTAIN = 64
+MAX_BYTES = 32 * 1024 * 1024
+TICKS_PER_BEAT = 480  # of the files written
+
+# What mido lets through on damaged input, besides its own errors.
+_DAMAGE = (EOFError, ValueError, IndexError, KeyError, TypeError, struct.error, mido.KeySignatureError)
+
+
+class BadMidi(ValueError):
+    """The file cannot be heard; the message says why."""
+
+
+class Score(NamedTuple):
+    """A file's piano part as it would be heard: events from time 0, in order."""
+
+    events: list[NoteOn | NoteOff | Pedal]
+    timelines: list[Timeline]  # in order of `origin_ns`, the first at 0
+    metric: bool  # whether the notes lie on the file's beats
+    stuck: int  # notes and pedals never released, closed at the end
+
+    @property
+    def end_ns(self) -> int:
+        return self.events[-1].time_ns
+
+
+class _Raw(NamedTuple):
+    tick: int
+    order: int  # at one tick: offs and pedals, ons, then offs of notes that began at this tick
+    kind: str
+    channel: int
+    pitch: int
+    value: int
+    piano: bool
+
+
+def read(source: Path | bytes) -> Score:
+    """Read a Standard MIDI File: piano programs (0-7), or every pitched part where there is none.
+
+    Raises `BadMidi` for anything that is not a playable file, OSError where it cannot be read.
+    """
+    data = source if isinstance(source, bytes) else _read_bytes(source)
+    midi = _parse(data)
+    raw, tempi, metres = _collect(midi)
+    notes = [r for r in raw if r.kind == "on"]
+    if not notes:
+        raise BadMidi("it has no notes")
+    pitched = [r for r in notes if r.channel != DRUM_CHANNEL]
+    if not pitched:
+        raise BadMidi("it has only drums")
+    piano_only = any(r.piano for r in pitched)
+    channels = {r.channel for r in pitched if r.piano or not piano_only}
+    kept = sorted(
+        (r for r in raw if r.channel in channels and (r.piano or r.kind != "on" or not piano_only)),
+        key=lambda r: (r.tick, r.order),
+    )
+    timelines = _timelines(midi.ticks_per_beat, tempi, metres)
+    onsets = [r.tick for r in kept if r.kind == "on"]
+    metric = _on_the_grid(onsets, midi.ticks_per_beat)
+    if not metric:
+        free = [Timeline()]
+        return _heard(kept, _times(kept, midi.ticks_per_beat, timelines), free, metric)
+    return _heard(kept, _times(kept, midi.ticks_per_beat, timelines), timelines, metric)
+
+
+def _read_bytes(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise BadMidi(f"it is larger than {MAX_BYTES // 1024**2} MB")
+    return data
+
+
+def _parse(data: bytes) -> mido.MidiFile:
+    if not data:
+        raise BadMidi("it is empty")
+    if not data.startswith(b"MThd"):
+        raise BadMidi("it is not a MIDI file")
+    try:
+        midi = mido.MidiFile(file=io.BytesIO(data), clip=True)
+    except (OSError, *_DAMAGE) as error:
+        raise BadMidi("it is truncated or damaged") from error
+    if midi.ticks_per_beat <= 0:
+        raise BadMidi("its time division is not in ticks per beat")
+    return midi
+
+
+def _collect(midi: mido.MidiFile) -> tuple[list[_Raw], list[tuple[int, int]], list[tuple[int, float]]]:
+    """All notes and pedals, the tempi (tick, us per beat) and the metres (tick, beats per bar)."""
+    raw: list[_Raw] = []
+    tempi: list[tuple[int, int]] = []
+    metres: list[tuple[int, float]] = []
+    programs: dict[int, int] = {}
+    for track in midi.tracks:
+        tick = 0
+        began: dict[tuple[int, int], int] = {}
+        for message in track:
+            tick += message.time
+            kind = message.type
+            if kind in ("note_on", "note_off"):
+                key = (message.channel, message.note)
+                piano = programs.get(message.channel, 0) < 8 and message.channel != DRUM_CHANNEL
+                if kind == "note_on" and message.velocity:
+                    began[key] = tick
+                    raw.append(_Raw(tick, 1, "on", *key, message.velocity, piano))
+                else:
+                    raw.append(_Raw(tick, 2 if began.get(key) == tick else 0, "off", *key, 0, piano))
+            elif kind == "control_change" and message.control == SUSTAIN:
+                raw.append(_Raw(tick, 0, "pedal", message.channel, 0, message.value, True))
+            elif kind == "program_change":
+                programs[message.channel] = message.program
+            elif kind == "set_tempo":
+                if message.tempo <= 0:
+                    raise BadMidi("it has a tempo of 0")
+                tempi.append((tick, message.tempo))
+            elif kind == "time_signature" and message.numerator:
+                metres.append((tick, message.numerator * 4 / message.denominator))
+    return raw, sorted(tempi, key=lambda change: change[0]), sorted(metres, key=lambda change: change[0])
+
+
+def _timelines(ppqn: int, tempi: list[tuple[int, int]], metres: list[tuple[int, float]]) -> list[Timeline]:
+    line = Timeline(metric=True)
+    lines = [line]
+    changes = [(tick, "tempo", float(us)) for tick, us in tempi] + [(tick, "metre", beats) for tick, beats in metres]
+    for tick, kind, value in sorted(changes):
+        beat = tick / ppqn
+        time_ns = line.time_ns(beat * 48)
+        if kind == "tempo":
+            line = line._replace(bpm=60e6 / value, origin_ns=time_ns, origin_beat=beat)
+        else:
+            line = line._replace(origin_ns=time_ns, origin_beat=beat, bar_beat=beat, bar_beats=value)
+        if lines[-1].origin_ns == time_ns:
+            lines.pop()
+        lines.append(line)
+    if lines[0].origin_ns > 0:
+        lines.insert(0, Timeline(metric=True))
+    return lines
+
+
+def _times(raw: Sequence[_Raw], ppqn: int, timelines: Sequence[Timeline]) -> list[int]:
+    """The time in ns of each event; both sequences run forward."""
+    times = []
+    current = 0
+    for event in raw:
+        beat = event.tick / ppqn
+        while current + 1 < len(timelines) and timelines[current + 1].origin_beat <= beat:
+            current += 1
+        times.append(timelines[current].time_ns(beat * 48))
+    return times
+
+
+def _on_the_grid(onsets: Sequence[int], ppqn: int) -> bool:
+    """Whether most onsets share one twelfth-of-a-beat grid, whatever its offset.
+
+    Free playing puts about a tenth of its onsets there by chance.
+    """
+    grid = max(1, ppqn // 12)
+    if grid < 4:
+        return True  # too coarse a file to hold anything but a grid
+    slack = 1 if grid >= 30 else 0
+    residues = [0] * grid
+    for tick in onsets:
+        residues[tick % grid] += 1
+    best = max(sum(residues[(r + d) % grid] for d in range(-slack, slack + 1)) for r in range(grid))
+    return best >= 0.5 * len(onsets)
+
+
+def _heard(raw: Sequence[_Raw], times: Sequence[int], timelines: list[Timeline], metric: bool) -> Score:
+    events: list[NoteOn | NoteOff | Pedal] = []
+    down: set[int] = set()
+    pedal = False
+    for r, time_ns in zip(raw, times, strict=True):
+        if r.kind == "on":
+            down.add(r.pitch)
+            events.append(NoteOn(time_ns, r.pitch, r.value))
+        elif r.kind == "off":
+            if r.pitch in down:
+                down.discard(r.pitch)
+                events.append(NoteOff(time_ns, r.pitch))
+        elif (r.value >= 64) != pedal:
+            pedal = not pedal
+            events.append(Pedal(time_ns, pedal))
+    end_ns = times[-1]
+    events += [NoteOff(end_ns, pitch) for pitch in sorted(down)]
+    if pedal:
+        events.append(Pedal(end_ns, False))
+    return Score(events, timelines, metric, len(down) + pedal)
+
+
+class Part(NamedTuple):
+    """One track to be written: note events on a MIDI channel (counted from 1)."""
+
+    name: str
+    channel: int
+    events: Sequence[NoteOn | NoteOff | Pedal]
+
+
+def write(path: Path, parts: Iterable[Part], timelines: Sequence[Timeline] = (Timeline(),)) -> None:
+    """Write a type 1 file: a tempo track, then one track a part. Times count from 0 ns.
+
+    The file appears whole or not at all: it is written beside its place and moved there.
+    """
+    midi = mido.MidiFile(ticks_per_beat=TICKS_PER_BEAT)
+    midi.tracks.append(_tempo_track(timelines))
+    midi.tracks.extend(_note_track(part, timelines) for part in parts)
+    partial = path.with_name(path.name + ".part")
+    midi.save(partial)
+    partial.replace(path)
+
+
+def _tempo_track(timelines: Sequence[Timeline]) -> mido.MidiTrack:
+    track = mido.MidiTrack()
+    last = 0
+    for line in timelines:
+        tick = round(line.origin_beat * TICKS_PER_BEAT)
+        track.append(mido.MetaMessage("set_tempo", tempo=min(round(60e6 / line.bpm), 0xFFFFFF), time=tick - last))
+        if line.metric:
+            track.append(_time_signature(line.bar_beats))
+        last = tick
+    return track
+
+
+def _time_signature(bar_beats: float) -> mido.MetaMessage:
+    denominator = next((d for d in (4, 8, 16, 32) if (bar_beats * d / 4).is_integer()), 4)
+    numerator = max(1, min(255, round(bar_beats * denominator / 4)))
+    return mido.MetaMessage("time_signature", numerator=numerator, denominator=denominator)
+
+
+def _note_track(part: Part, timelines: Sequence[Timeline]) -> mido.MidiTrack:
+    track = mido.MidiTrack()
+    track.append(mido.MetaMessage("track_name", name=part.name))
+    last = 0
+    current = 0
+    for event in part.events:
+        while current + 1 < len(timelines) and timelines[current + 1].origin_ns <= event.time_ns:
+            current += 1
+        tick = max(last, round(timelines[current].beat(event.time_ns) * TICKS_PER_BEAT))
+        track.append(_message(event, part.channel - 1).copy(time=tick - last))
+        last = tick
+    return track
+
+
+def _message(event: NoteOn | NoteOff | Pedal, channel: int) -> mido.Message:
+    if isinstance(event, NoteOn):
+        return mido.Message("note_on", channel=channel, note=event.pitch, velocity=event.velocity)
+    if isinstance(event, NoteOff):
+        return mido.Message("note_off", channel=channel, note=event.pitch, velocity=0)
+    return mido.Message("control_change", channel=channel, control=SUSTAIN, value=127 * event.down)
+
+

@@ -1,0 +1,1 @@
+"""Values and rules of music; imports nothing else of ours."""

@@ -1,0 +1,54 @@
+"""The events that pass between player, engine and outlet.
+
+Every `time_ns` is absolute monotonic time in integer nanoseconds: the moment a heard event
+arrived, or the moment a played one is due.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class NoteOn(NamedTuple):
+    time_ns: int
+    pitch: int
+    velocity: int
+
+
+class NoteOff(NamedTuple):
+    time_ns: int
+    pitch: int
+
+
+class Pedal(NamedTuple):
+    """The sustain pedal, down or up."""
+
+    time_ns: int
+    down: bool
+
+
+class Ask(NamedTuple):
+    """The player asks for an answer now, or stops the one that is playing.
+
+    `length_ns` and `notes` bound an answer of a given size; without them it follows the phrase.
+    """
+
+    time_ns: int
+    length_ns: int | None = None
+    notes: int | None = None
+
+
+class InputLost(NamedTuple):
+    """The input went away: nothing it held is held any more."""
+
+    time_ns: int
+
+
+class Yield(NamedTuple):
+    """Sent by the engine: drop what is planned after this moment and release what sounds."""
+
+    time_ns: int
+
+
+Heard = NoteOn | NoteOff | Pedal | Ask | InputLost
+Played = NoteOn | NoteOff | Yield
