@@ -16,7 +16,7 @@ from improv.music.timeline import Timeline
 DRUM_CHANNEL = 9  # counted from 0, as on the wire
 SUSTAIN = 64
 MAX_BYTES = 32 * 1024 * 1024
-TICKS_PER_BEAT = 480  # of the files written
+TICKS_PER_BEAT = 960  # of the files written
 
 # What mido lets through on damaged input, besides its own errors.
 _DAMAGE = (EOFError, ValueError, IndexError, KeyError, TypeError, struct.error, mido.KeySignatureError)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from improv.music.timeline import Timeline
+
 
 class NoteOn(NamedTuple):
     time_ns: int
@@ -38,6 +40,13 @@ class Ask(NamedTuple):
     notes: int | None = None
 
 
+class Retime(NamedTuple):
+    """From this moment on, beats are counted on another timeline."""
+
+    time_ns: int
+    timeline: Timeline
+
+
 class InputLost(NamedTuple):
     """The input went away: nothing it held is held any more."""
 
@@ -50,5 +59,5 @@ class Yield(NamedTuple):
     time_ns: int
 
 
-Heard = NoteOn | NoteOff | Pedal | Ask | InputLost
+Heard = NoteOn | NoteOff | Pedal | Ask | Retime | InputLost
 Played = NoteOn | NoteOff | Yield

@@ -23,6 +23,7 @@ START = WHATS
 VELOCITIES = 32
 NO_VELOCITY = VELOCITIES  # input only: note-offs, and files whose velocities are flat
 NO_PHASE = TICKS_PER_BEAT  # input only: the beat is not known
+CONTEXT = PITCHES + 4  # inputs beside the token: what sounds, and the clock
 WHO = ("unknown", "player", "machine")
 STYLES = ("unknown", "classical", "song", "chorale", "pop", "ragtime", "jazz")
 

@@ -1,0 +1,173 @@
+"""Every setting once: frozen dataclasses, read from YAML and checked at the door."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from improv import shipped
+from improv.engine import Musicianship
+from improv.errors import BadInput
+from improv.music.turns import TurnRules
+from improv.net.sampler import Sampling
+
+
+class BadSetting(BadInput):
+    """A setting that cannot be; the message names the file and the key."""
+
+
+@dataclass(frozen=True)
+class PortSettings:
+    input: str | None = None
+    output: str | None = None  # a port, or `builtin`
+    virtual: bool = False
+    api: str = "auto"
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ChannelSettings:
+    input: int | None = None  # None: every channel
+    output: int = 2
+    thru: int = 1
+
+
+@dataclass(frozen=True)
+class Settings:
+    weights: str = "open"
+    temperature: float = 0.95
+    top_p: float = 0.95
+    bpm: float | None = None
+    random_seed: int | None = None
+    longest_answer_s: float = 60.0
+    forget_s: float = 30.0
+    thru: bool | None = None  # None: on for `builtin` and `virtual`
+    turn_cc: int | None = None
+    record: str | None = None
+    turns: TurnRules = field(default_factory=TurnRules)
+    ports: PortSettings = field(default_factory=PortSettings)
+    channels: ChannelSettings = field(default_factory=ChannelSettings)
+
+    def musicianship(self, seed: int, listens_for_the_end: bool = True) -> Musicianship:
+        return Musicianship(
+            sampling=Sampling(self.temperature, self.top_p),
+            turns=self.turns,
+            bpm=self.bpm,
+            longest_answer_s=self.longest_answer_s,
+            forget_s=self.forget_s,
+            listens_for_the_end=listens_for_the_end,
+            seed=seed,
+        )
+
+
+# Lowest and highest value of each number.
+RANGES: dict[str, tuple[float, float]] = {
+    "temperature": (0.05, 4.0),
+    "top_p": (0.01, 1.0),
+    "bpm": (20, 400),
+    "random_seed": (0, 2**63 - 1),
+    "longest_answer_s": (1, 600),
+    "forget_s": (1, 3600),
+    "turn_cc": (0, 119),
+    "turns.silence": (0.5, 10),
+    "turns.shortest_silence_s": (0.25, 5),
+    "turns.longest_silence_s": (0.25, 10),
+    "turns.stuck_s": (1, 600),
+    "turns.least_notes": (1, 100),
+    "turns.least_s": (0, 60),
+    "channels.input": (1, 16),
+    "channels.output": (1, 16),
+    "channels.thru": (1, 16),
+}
+CHOICES = {"ports.api": ("auto", "alsa", "jack", "coremidi", "winmm")}
+
+
+def load(path: Path | None = None) -> Settings:
+    """The shipped defaults, with a file's settings over them. Raises `BadSetting`."""
+    settings = _read(shipped.folder("config") / "default.yaml", Settings())
+    return settings if path is None else _read(path, settings)
+
+
+def override(settings: Settings, values: Mapping[str, Any], origin: str = "--") -> Settings:
+    """Settings with some keys ("ports.input") changed; None changes nothing."""
+    tree: dict[str, Any] = {}
+    for key, value in values.items():
+        if value is not None:
+            *rooms, last = key.split(".")
+            place = tree
+            for room in rooms:
+                place = place.setdefault(room, {})
+            place[last] = value
+    return _merge(settings, tree, origin, "")
+
+
+def _read(path: Path, base: Settings) -> Settings:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadSetting(f"{path}: the settings cannot be read ({error.strerror})") from None
+    except (UnicodeDecodeError, RecursionError):
+        raise BadSetting(f"{path}: this is no YAML text") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise BadSetting(f"{path}: malformed YAML{where}") from None
+    if values is None:
+        return base
+    if not isinstance(values, dict):
+        raise BadSetting(f"{path}: settings are `key: value` lines")
+    return _merge(base, values, f"{path}: ", "")
+
+
+def _merge(base: Any, values: Mapping[Any, Any], origin: str, room: str) -> Any:
+    """A copy of the dataclass `base` with `values` in it, each checked."""
+    kinds = typing.get_type_hints(type(base))
+    changed = {}
+    for key, value in values.items():
+        if key not in kinds:
+            near = difflib.get_close_matches(str(key), kinds, 1, 0.0)
+            raise BadSetting(f"{origin}there is no setting `{room}{key}`; the nearest is `{room}{near[0]}`")
+        old = getattr(base, key)
+        if dataclasses.is_dataclass(old):
+            if not isinstance(value, dict):
+                raise BadSetting(f"{origin}`{room}{key}` holds settings of its own")
+            changed[key] = _merge(old, value, origin, f"{room}{key}.")
+        else:
+            changed[key] = _checked(value, kinds[key], origin, f"{room}{key}")
+    return dataclasses.replace(base, **changed)
+
+
+def _checked(value: Any, kind: Any, origin: str, key: str) -> Any:
+    allowed = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    if value is None and type(None) in allowed:
+        return None
+    if float in allowed and type(value) is int:
+        value = float(value)
+    if not any(_is_a(value, one) for one in allowed):
+        raise BadSetting(f"{origin}`{key}` is {value!r}; it must be {_name(allowed)}")
+    low, high = RANGES.get(key, (-math.inf, math.inf))
+    if type(value) in (int, float) and not low <= value <= high:  # NaN is never within
+        raise BadSetting(f"{origin}`{key}` is {value}; it must be from {low:g} to {high:g}")
+    if key in CHOICES and value not in CHOICES[key]:
+        raise BadSetting(f"{origin}`{key}` is {value!r}; it must be one of {', '.join(CHOICES[key])}")
+    return value
+
+
+def _is_a(value: Any, kind: Any) -> bool:
+    if typing.get_origin(kind) is not None:  # the aliases
+        return isinstance(value, dict) and all(isinstance(part, str) for item in value.items() for part in item)
+    return type(value) is kind
+
+
+def _name(kinds: tuple[Any, ...]) -> str:
+    names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "null"}
+    return " or ".join(names.get(kind, "pairs of texts") for kind in kinds)

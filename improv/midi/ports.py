@@ -1,0 +1,161 @@
+"""MIDI ports. The only file that knows the driver (python-rtmidi); imports nothing heavy."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import rtmidi
+
+from improv.errors import BadInput
+
+APIS = {
+    "alsa": rtmidi.API_LINUX_ALSA,
+    "jack": rtmidi.API_UNIX_JACK,
+    "coremidi": rtmidi.API_MACOSX_CORE,
+    "winmm": rtmidi.API_WINDOWS_MM,
+}
+LOOPMIDI = "Windows has no virtual MIDI ports of its own: make one with loopMIDI and name it with --in or --out"
+
+
+class PortError(BadInput):
+    """A port or MIDI system that is not there; the message says which and what there is instead."""
+
+
+class Ports(NamedTuple):
+    """One MIDI system, open, and the names it knows."""
+
+    api: str
+    inputs: list[str]
+    outputs: list[str]
+
+
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+    """Keep the driver libraries' chatter about absent servers off the musician's terminal."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
+def survey() -> list[Ports]:
+    """Every MIDI system that is compiled in and opens here, in order of preference."""
+    found = []
+    for name, api in APIS.items():
+        if api in rtmidi.get_compiled_api():
+            with contextlib.suppress(rtmidi.SystemError), _hushed():
+                found.append(_look(name, api))
+    return found
+
+
+def _look(name: str, api: int) -> Ports:
+    source, sink = rtmidi.MidiIn(api, name="improv-look"), rtmidi.MidiOut(api, name="improv-look")
+    try:
+        return Ports(name, source.get_ports(), sink.get_ports())
+    finally:
+        source.delete()
+        sink.delete()
+
+
+def choose(api: str) -> Ports:
+    """The MIDI system to use: the one named, or with `auto` the first that opens."""
+    found = survey()
+    if not found:
+        raise PortError("no MIDI system opens on this machine; `improv demo` plays without one")
+    if api == "auto":
+        return found[0]
+    for ports in found:
+        if ports.api == api:
+            return ports
+    raise PortError(f"--api {api}: it does not open here (what does: {', '.join(p.api for p in found)})")
+
+
+def match(wanted: str, names: Sequence[str], aliases: Mapping[str, str], side: str) -> str:
+    """The port that `wanted` means, ignoring case: exact, else prefix, else substring, else pattern."""
+    wanted = {alias.casefold(): name for alias, name in aliases.items()}.get(wanted.casefold(), wanted)
+    low = wanted.casefold()
+    folded = [name.casefold() for name in names]
+    for fits in (low.__eq__, lambda name: name.startswith(low), lambda name: low in name, _pattern(wanted)):
+        for name, fold in zip(names, folded, strict=True):
+            if fits(fold):
+                return name
+    there = "; ".join(names) or "none"
+    raise PortError(f'no {side} port is called "{wanted}" ({side} ports here: {there})')
+
+
+def _pattern(wanted: str) -> Callable[[str], object]:
+    try:
+        return re.compile(wanted, re.IGNORECASE).search
+    except re.error:
+        return lambda name: False
+
+
+def same_device(source: str, sink: str) -> bool:
+    """Whether an input and an output are two ends of one device, by their names.
+
+    Drivers number and label the two ends differently ("nanoKEY:MIDI 1 20:0", "piano:out" and "piano:in").
+    """
+
+    def stem(name: str) -> str:
+        name = name.casefold().split(":")[0] if ":" in name else name.casefold()
+        return re.sub(r"[\s_-]*(in|out|input|output|midi|\d+)\s*$", "", name).strip(" _-")
+
+    return stem(source) == stem(sink)
+
+
+class Input:
+    """An open input. `heard(message)` is called on the driver's thread for each message."""
+
+    def __init__(self, api: str, name: str | None, heard: Callable[[bytes], None]) -> None:
+        """Open the port `name`, or a virtual one where it is None."""
+        with _hushed():
+            self._port = rtmidi.MidiIn(APIS[api], name="improv-in")
+        self._port.ignore_types(sysex=True, timing=True, active_sense=True)
+        self._port.set_callback(lambda event, _: heard(bytes(event[0])))
+        self.name = _open(self._port, name, "improv in")
+
+    def close(self) -> None:
+        # The callback goes first: RtMidi can deadlock where a port closes under its running callback.
+        self._port.cancel_callback()
+        self._port.close_port()
+        self._port.delete()
+
+
+class Output:
+    """An open output."""
+
+    def __init__(self, api: str, name: str | None) -> None:
+        with _hushed():
+            self._port = rtmidi.MidiOut(APIS[api], name="improv-out")
+        self.name = _open(self._port, name, "improv out")
+
+    def send(self, message: bytes) -> None:
+        self._port.send_message(message)
+
+    def close(self) -> None:
+        self._port.close_port()
+        self._port.delete()
+
+
+def _open(port: rtmidi.MidiIn | rtmidi.MidiOut, name: str | None, virtual: str) -> str:
+    with _hushed():
+        if name is None:
+            if sys.platform == "win32":
+                raise PortError(LOOPMIDI)
+            port.open_virtual_port(virtual)
+            return virtual
+        names = port.get_ports()
+        if name not in names:
+            raise PortError(f'the port "{name}" went away before it could be opened')
+        port.open_port(names.index(name), name=virtual)
+        return name

@@ -1,0 +1,54 @@
+"""MIDI messages as bytes: what a heard one means, and how a played one is spelled.
+
+Channels count from 1, as musicians do; on the wire they count from 0.
+"""
+
+from __future__ import annotations
+
+from improv.music.events import InputLost, NoteOff, NoteOn, Pedal
+
+NOTE_OFF, NOTE_ON, CONTROL, SYSTEM = 0x80, 0x90, 0xB0, 0xF0
+SUSTAIN, ALL_SOUND_OFF, ALL_NOTES_OFF = 64, 120, 123
+DRUMS = 10
+
+
+def channel(message: bytes) -> int:
+    return (message[0] & 0x0F) + 1
+
+
+def on_channel(message: bytes, number: int) -> bytes:
+    return bytes((message[0] & 0xF0 | number - 1,)) + message[1:]
+
+
+def is_channel_message(message: bytes) -> bool:
+    return len(message) in (2, 3) and NOTE_OFF <= message[0] < SYSTEM
+
+
+def control(message: bytes) -> tuple[int, int] | None:
+    """Controller and value of a control change."""
+    return (message[1], message[2]) if message[0] & 0xF0 == CONTROL and len(message) == 3 else None
+
+
+def meaning(message: bytes, time_ns: int) -> NoteOn | NoteOff | Pedal | InputLost | None:
+    """What a message says to the engine; None: nothing. A note-on of velocity 0 is a note-off."""
+    if len(message) != 3:
+        return None
+    kind, first, second = message[0] & 0xF0, message[1], message[2]
+    if kind == NOTE_ON and second > 0:
+        return NoteOn(time_ns, first, second)
+    if kind in (NOTE_ON, NOTE_OFF):
+        return NoteOff(time_ns, first)
+    if kind == CONTROL and first == SUSTAIN:
+        return Pedal(time_ns, second >= 64)
+    if kind == CONTROL and first in (ALL_SOUND_OFF, ALL_NOTES_OFF):
+        return InputLost(time_ns)
+    return None
+
+
+def spell(event: NoteOn | NoteOff | Pedal, number: int) -> bytes:
+    """The message of an event on channel `number`."""
+    if isinstance(event, NoteOn):
+        return bytes((NOTE_ON | number - 1, event.pitch, event.velocity))
+    if isinstance(event, NoteOff):
+        return bytes((NOTE_OFF | number - 1, event.pitch, 0))
+    return bytes((CONTROL | number - 1, SUSTAIN, 127 * event.down))

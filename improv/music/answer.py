@@ -1,0 +1,73 @@
+"""The plan of one answer: how long it lasts, where it breathes, and what of it has been decided."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Generic, NamedTuple, TypeVar
+
+from improv.music.timeline import NS
+
+EARLIEST, LATEST = 0.75, 1.25  # of the phrase's length: where an answer may end
+BREATH = 2  # times the spacing: a rest or held chord that ends it
+LONGEST_REST = 3  # times the spacing: within an answer
+LEAST_REST_NS = 3 * NS // 4
+TAIL_NS = 2 * NS  # the last notes sound on for at most so long
+
+S = TypeVar("S")
+
+
+class Planned(NamedTuple, Generic[S]):
+    """An event that was sent ahead, and where the network stood before it."""
+
+    due_ns: int
+    before: S
+
+
+@dataclass
+class Answer(Generic[S]):
+    """An answer under way. It ends by itself: `rest_by_ns`, then `closing`, then `end_ns`."""
+
+    begin_ns: int
+    spacing_ns: int
+    length_ns: int
+    exact: bool  # end at `length_ns`, to the letter, instead of where the music breathes
+    notes: int | None  # end after so many notes
+    onset_ns: int = 0  # of the last chord planned
+    planned_notes: int = 0
+    closing: bool = False
+    end_ns: int | None = None  # when the last note ends, once that is planned
+    ahead: deque[Planned[S]] = field(default_factory=deque)
+
+    def ends_before(self, onset_ns: int) -> bool:
+        """Whether a note at `onset_ns` would come after the end."""
+        if self.notes is not None:
+            return self.planned_notes >= self.notes
+        if self.exact:
+            return onset_ns >= self.begin_ns + self.length_ns
+        earliest = self.begin_ns + EARLIEST * self.length_ns
+        breath = onset_ns - max(self.onset_ns, earliest)
+        return breath >= BREATH * self.spacing_ns or onset_ns > self.begin_ns + LATEST * self.length_ns
+
+    def strike(self, onset_ns: int) -> None:
+        self.onset_ns = onset_ns
+        self.planned_notes += 1
+
+    @property
+    def rest_by_ns(self) -> int:
+        """By when the next note must begin."""
+        return self.onset_ns + max(LONGEST_REST * self.spacing_ns, LEAST_REST_NS)
+
+    @property
+    def close_by_ns(self) -> int:
+        """By when the last note must have ended."""
+        tail = self.onset_ns + TAIL_NS
+        return min(tail, self.begin_ns + self.length_ns) if self.exact else tail
+
+    def rewind(self, time_ns: int) -> S | None:
+        """Where the network stood after the last event due by `time_ns`; None: nothing is to be undone."""
+        return next((planned.before for planned in self.ahead if planned.due_ns > time_ns), None)
+
+    def forget_before(self, time_ns: int) -> None:
+        while self.ahead and self.ahead[0].due_ns < time_ns:
+            self.ahead.popleft()

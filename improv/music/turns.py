@@ -1,0 +1,90 @@
+"""Whose turn it is: when a phrase is over, and how long and how dense it was."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from statistics import median
+from typing import NamedTuple
+
+from improv.music.timeline import NS
+
+CHORD_NS = 50_000_000  # onsets this close are one chord
+UNKNOWN_SPACING_NS = NS // 2  # until two chords were heard
+
+
+@dataclass(frozen=True)
+class TurnRules:
+    """When the machine takes over. Times in seconds."""
+
+    silence: float = 2.5  # times the player's own spacing
+    shortest_silence_s: float = 0.3
+    longest_silence_s: float = 1.4
+    stuck_s: float = 10.0  # a key or pedal unchanged for so long no longer holds the turn
+    least_notes: int = 3  # a phrase with fewer notes, and shorter than `least_s`, gets no answer
+    least_s: float = 0.5
+
+
+class Phrase(NamedTuple):
+    """What the player just played; `end_ns` is when the last key and the pedal came up."""
+
+    begin_ns: int
+    end_ns: int
+    notes: int
+    spacing_ns: int  # median distance of its chords
+
+    @property
+    def length_ns(self) -> int:
+        return self.end_ns - self.begin_ns
+
+
+class Listener:
+    """Follows one phrase."""
+
+    def __init__(self, rules: TurnRules) -> None:
+        self._rules = rules
+        self.begin()
+
+    def begin(self) -> None:
+        """Wait for the first note of a new phrase."""
+        self._begin_ns: int | None = None
+        self._chord_ns = 0
+        self._spacings: deque[int] = deque(maxlen=256)
+        self._notes = 0
+        self._changed_ns = 0
+        self._held = False
+
+    def note(self, time_ns: int) -> None:
+        """A key was struck."""
+        if self._begin_ns is None:
+            self._begin_ns = self._chord_ns = time_ns
+        elif time_ns - self._chord_ns > CHORD_NS:
+            self._spacings.append(time_ns - self._chord_ns)
+            self._chord_ns = time_ns
+        self._notes += 1
+
+    def changed(self, time_ns: int, held: bool) -> None:
+        """A key or the pedal moved; `held` says whether any is down now."""
+        self._changed_ns, self._held = time_ns, held
+
+    def spacing_ns(self) -> int:
+        return int(median(self._spacings)) if self._spacings else UNKNOWN_SPACING_NS
+
+    def deadline(self) -> int | None:
+        """When the phrase is over if nothing more happens; None while there is none."""
+        if self._begin_ns is None:
+            return None
+        rules = self._rules
+        if self._held:
+            return self._changed_ns + round(rules.stuck_s * NS)
+        silence_s = rules.silence * self.spacing_ns() / NS
+        silence_s = min(max(silence_s, rules.shortest_silence_s), rules.longest_silence_s)
+        return self._changed_ns + round(silence_s * NS)
+
+    def phrase(self) -> Phrase | None:
+        if self._begin_ns is None:
+            return None
+        return Phrase(self._begin_ns, self._changed_ns, self._notes, self.spacing_ns())
+
+    def deserves_answer(self, phrase: Phrase) -> bool:
+        return phrase.notes >= self._rules.least_notes or phrase.length_ns >= self._rules.least_s * NS

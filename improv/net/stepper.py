@@ -1,0 +1,70 @@
+"""Runs the exported network, one token at a time (LiteRT). Nothing else here knows the runtime.
+
+A set of weights is three graphs. `trunk`: token int32 [6] (dt bin, what, velocity, phase, style,
+who), context float32 [1,132] (what sounds, clock), state float32 [1,S] -> state, hidden [1,H],
+dt [1,128]. `what`: hidden, known int32 [2] (dt bin, phase) -> what [1,256]. `velocity`: hidden,
+known int32 [2] (dt bin, what) -> velocity [1,32]. The last of each is log-probabilities.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+GRAPHS = ("trunk", "what", "velocity")
+
+
+class Reading(NamedTuple):
+    """What the network knows after a token. Plain arrays, never written to: keeping one is a snapshot."""
+
+    state: np.ndarray
+    hidden: np.ndarray
+    dt: np.ndarray  # log-probability of each dt bin, [128]
+
+
+class _Graph:
+    """One LiteRT graph, its tensors found by name once."""
+
+    def __init__(self, path: Path) -> None:
+        self._interpreter = Interpreter(model_path=str(path), num_threads=1)
+        self._interpreter.allocate_tensors()
+        signature = self._interpreter.get_signature_runner()
+        self._inputs = {name: detail["index"] for name, detail in signature.get_input_details().items()}
+        self._outputs = {name: detail["index"] for name, detail in signature.get_output_details().items()}
+        self.shapes = {name: tuple(detail["shape"]) for name, detail in signature.get_input_details().items()}
+
+    def __call__(self, inputs: dict[str, np.ndarray], outputs: tuple[str, ...]) -> list[np.ndarray]:
+        interpreter = self._interpreter
+        for name, value in inputs.items():
+            interpreter.set_tensor(self._inputs[name], value)
+        interpreter.invoke()
+        return [interpreter.get_tensor(self._outputs[name]) for name in outputs]
+
+
+class Stepper:
+    """The network of one weights folder. Raises ValueError or OSError where its graphs cannot be loaded."""
+
+    def __init__(self, folder: Path) -> None:
+        self._trunk, self._what, self._velocity = (_Graph(folder / f"{name}.tflite") for name in GRAPHS)
+        self._start = np.zeros(self._trunk.shapes["state"], np.float32)
+
+    def start(self) -> np.ndarray:
+        """The state before anything was heard."""
+        return self._start
+
+    def read(self, state: np.ndarray, token: np.ndarray, context: np.ndarray) -> Reading:
+        """Move on by one token."""
+        inputs = {"token": token, "context": context, "state": state}
+        state, hidden, dt = self._trunk(inputs, ("state", "hidden", "dt"))
+        return Reading(state, hidden, dt[0])
+
+    def what(self, hidden: np.ndarray, dt: int, phase: int) -> np.ndarray:
+        """Log-probabilities [256], nothing masked."""
+        return self._what({"hidden": hidden, "known": np.array((dt, phase), np.int32)}, ("what",))[0][0]
+
+    def velocity(self, hidden: np.ndarray, dt: int, what: int) -> np.ndarray:
+        """Log-probabilities [32]."""
+        return self._velocity({"hidden": hidden, "known": np.array((dt, what), np.int32)}, ("velocity",))[0][0]

@@ -1,0 +1,111 @@
+"""Feeds tokens to the network and draws tokens from it. A `Stream` says where it stands."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from improv.music.timeline import Timeline
+from improv.net import codec
+from improv.net.codec import Token
+from improv.net.sampler import Sampling, draw
+from improv.net.stepper import Reading
+
+UNKNOWN = 0  # of a style or a player
+
+
+class Net(Protocol):
+    """What a network must do; `net.stepper.Stepper` is the real one."""
+
+    def start(self) -> np.ndarray: ...
+    def read(self, state: np.ndarray, token: np.ndarray, context: np.ndarray) -> Reading: ...
+    def what(self, hidden: np.ndarray, dt: int, phase: int) -> np.ndarray: ...
+    def velocity(self, hidden: np.ndarray, dt: int, what: int) -> np.ndarray: ...
+
+
+class Stream(NamedTuple):
+    """What was read so far, up to `last`, and what sounds after it (bool [128]). Never written to."""
+
+    reading: Reading
+    last: Token
+    held: np.ndarray
+
+
+class Limits(NamedTuple):
+    """What the next token may be: between `least` and `most` ticks on, note-ons or note-offs."""
+
+    least: int = 0
+    most: int = codec.DT_LIMIT - 1
+    on: bool = True
+    off: bool = True
+
+
+class Reader:
+    """One network and the way it is spoken to."""
+
+    def __init__(self, net: Net, sampling: Sampling, rng: np.random.Generator) -> None:
+        self._net, self._sampling, self._rng = net, sampling, rng
+        self._choices = np.arange(max(codec.DTS, codec.WHATS))
+
+    def start(self, tick: int, timeline: Timeline) -> Stream:
+        """A fresh memory, about to hear something at `tick`."""
+        silent = np.zeros(codec.PITCHES, bool)
+        token = Token(tick, codec.START, codec.NO_VELOCITY)
+        return Stream(self._read(self._net.start(), token, 0, silent, timeline), token, silent)
+
+    def feed(self, stream: Stream | None, token: Token, timeline: Timeline) -> Stream:
+        """One step of the network: `token` has happened."""
+        if stream is None:
+            stream = self.start(token.tick, timeline)
+        held = stream.held.copy()
+        held[token.what % codec.PITCHES] = token.what < codec.OFF
+        dt = codec.dt_bin(token.tick - stream.last.tick)
+        return Stream(self._read(stream.reading.state, token, dt, held, timeline), token, held)
+
+    def _read(self, state: np.ndarray, token: Token, dt: int, held: np.ndarray, timeline: Timeline) -> Reading:
+        phase = codec.phase(timeline, token.tick)
+        row = np.array((dt, token.what, token.velocity, phase, UNKNOWN, UNKNOWN), np.int32)
+        context = np.empty((1, codec.CONTEXT), np.float32)
+        context[0, : codec.PITCHES] = held
+        context[0, codec.PITCHES :] = codec.clock(timeline, token.tick)
+        return self._net.read(state, row, context)
+
+    def draw(self, stream: Stream, limits: Limits, timeline: Timeline) -> Token:
+        """What comes next. `limits` must leave something that is possible at `least` + 1 ticks."""
+        ticks, allowed = self._draw_dt(stream, limits)
+        tick = stream.last.tick + ticks
+        dt = codec.dt_bin(ticks)
+        hidden = stream.reading.hidden
+        logp = self._net.what(hidden, dt, codec.phase(timeline, tick))
+        what = draw(logp, allowed, self._sampling, self._rng.random())
+        if what >= codec.OFF:
+            return Token(tick, what, codec.NO_VELOCITY)
+        logp = self._net.velocity(hidden, dt, what)
+        velocity = draw(logp, self._choices[: codec.VELOCITIES], self._sampling, self._rng.random())
+        return Token(tick, what, velocity)
+
+    def _draw_dt(self, stream: Stream, limits: Limits) -> tuple[int, np.ndarray]:
+        """The ticks to the next token, and which `what` may stand there."""
+        least = limits.least
+        if least == 0:
+            allowed = self._allowed(stream, limits, 0)
+            if not len(allowed):  # the chord is complete: nothing more fits at this tick
+                least = 1
+        first, last = codec.dt_bin(least), codec.dt_bin(max(least, limits.most))
+        if first == last:
+            ticks = least
+        else:
+            bin_ = draw(stream.reading.dt, self._choices[first : last + 1], self._sampling, self._rng.random())
+            width = int(codec.DT_WIDTH[bin_])
+            residue = int(self._rng.random() * width) if width > 1 else 0
+            ticks = min(max(int(codec.DT_START[bin_]) + residue, least), max(least, limits.most))
+        return ticks, allowed if ticks == 0 else self._allowed(stream, limits, ticks)
+
+    def _allowed(self, stream: Stream, limits: Limits, ticks: int) -> np.ndarray:
+        mask = codec.allowed(stream.held, stream.last.what, ticks)
+        if not limits.on:
+            mask[: codec.OFF] = False
+        if not limits.off:
+            mask[codec.OFF :] = False
+        return np.flatnonzero(mask)

@@ -1,0 +1,93 @@
+"""Sets of weights: folders with a card that says what is inside, and the checks at the door."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from improv import shipped
+from improv.errors import BadInput
+from improv.net import codec
+from improv.net.stepper import GRAPHS, Stepper
+
+
+class BadWeights(BadInput):
+    """A set of weights that is missing, damaged or of another kind; the message names it."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """`card.yaml`: what a musician and the program need to know of a set of weights."""
+
+    name: str
+    notice: str
+    licence: str
+    fingerprint: str
+    form: str  # of the shipped graphs: float32, float16 or int8
+    nats_per_note: float
+    styles: Mapping[str, int]  # notes heard of each
+    text: str  # the whole card, as written
+
+    @classmethod
+    def read(cls, folder: Path) -> Card:
+        try:
+            text = (folder / "card.yaml").read_text(encoding="utf-8")
+            values: dict[str, Any] = yaml.safe_load(text)
+            return cls(
+                name=folder.name,
+                notice=str(values["notice"]).strip(),
+                licence=str(values["licence"]),
+                fingerprint=str(values["fingerprint"]),
+                form=str(values["form"]),
+                nats_per_note=float(values["held_out"]["nats_per_note"]),
+                styles={str(style): int(notes) for style, notes in values["styles"].items()},
+                text=text,
+            )
+        except FileNotFoundError:
+            raise BadWeights(f"weights {folder}: there is no card.yaml in it") from None
+        except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BadWeights(f"weights {folder}: its card.yaml is damaged") from error
+
+
+def folders() -> list[Path]:
+    """Every set of weights found: in ./weights, then those that came with the program."""
+    places = dict.fromkeys((Path("weights").resolve(), shipped.folder("weights").resolve()))
+    found: dict[str, Path] = {}
+    for place in places:
+        for card in sorted(place.glob("*/card.yaml")):
+            found.setdefault(card.parent.name, card.parent)
+    return list(found.values())
+
+
+def find(name: str) -> Path:
+    """A weights folder by its name or its path."""
+    known = {folder.name: folder for folder in folders()}
+    if name in known:
+        return known[name]
+    path = Path(name)
+    if path.is_dir():
+        return path
+    names = ", ".join(sorted(known)) or "none"
+    raise BadWeights(f"weights {name}: no such set and no such folder (installed: {names})")
+
+
+def load(name: str) -> tuple[Card, Stepper]:
+    """The card and the network of a set. Raises `BadWeights`."""
+    folder = find(name)
+    card = Card.read(folder)
+    if card.fingerprint != codec.FINGERPRINT:
+        raise BadWeights(
+            f"weights {folder}: made for another alphabet (fingerprint {card.fingerprint}, "
+            f"this version of improv reads {codec.FINGERPRINT}); export or train them again"
+        )
+    for graph in GRAPHS:
+        if not (folder / f"{graph}.tflite").is_file():
+            raise BadWeights(f"weights {folder}: {graph}.tflite is missing")
+    try:
+        return card, Stepper(folder)
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        raise BadWeights(f"weights {folder}: its .tflite files are damaged") from error
