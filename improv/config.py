@@ -7,7 +7,7 @@ import difflib
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -97,17 +97,37 @@ def load(path: Path | None = None) -> Settings:
     return settings if path is None else _read(path, settings)
 
 
-def override(settings: Settings, values: Mapping[str, Any], origin: str = "--") -> Settings:
-    """Settings with some keys ("ports.input") changed; None changes nothing."""
-    tree: dict[str, Any] = {}
-    for key, value in values.items():
+# The command line's name of each setting that has one.
+FLAGS = {
+    "weights": "--weights",
+    "temperature": "--temperature",
+    "top_p": "--top-p",
+    "bpm": "--bpm",
+    "random_seed": "--random-seed",
+    "longest_answer_s": "--longest-answer",
+    "thru": "--thru",
+    "turn_cc": "--turn-cc",
+    "record": "--record",
+    "ports.input": "--in",
+    "ports.output": "--out",
+    "ports.virtual": "--virtual",
+    "ports.api": "--api",
+    "channels.input": "--in-channel",
+    "channels.output": "--out-channel",
+    "channels.thru": "--thru-channel",
+}
+
+
+def override(settings: Settings, **flags: Any) -> Settings:
+    """Settings with those flags (`in_channel=3`) that are not None over them."""
+    keys = {flag.removeprefix("--").replace("-", "_"): key for key, flag in FLAGS.items()}
+    for flag, value in flags.items():
         if value is not None:
-            *rooms, last = key.split(".")
-            place = tree
-            for room in rooms:
-                place = place.setdefault(room, {})
-            place[last] = value
-    return _merge(settings, tree, origin, "")
+            tree: Any = value
+            for room in reversed(keys[flag].split(".")):
+                tree = {room: tree}
+            settings = _merge(settings, tree, FLAGS.__getitem__)
+    return settings
 
 
 def _read(path: Path, base: Settings) -> Settings:
@@ -125,40 +145,40 @@ def _read(path: Path, base: Settings) -> Settings:
         return base
     if not isinstance(values, dict):
         raise BadSetting(f"{path}: settings are `key: value` lines")
-    return _merge(base, values, f"{path}: ", "")
+    return _merge(base, values, lambda key: f"{path}: `{key}`")
 
 
-def _merge(base: Any, values: Mapping[Any, Any], origin: str, room: str) -> Any:
+def _merge(base: Any, values: Mapping[Any, Any], label: Callable[[str], str], room: str = "") -> Any:
     """A copy of the dataclass `base` with `values` in it, each checked."""
     kinds = typing.get_type_hints(type(base))
     changed = {}
     for key, value in values.items():
         if key not in kinds:
             near = difflib.get_close_matches(str(key), kinds, 1, 0.0)
-            raise BadSetting(f"{origin}there is no setting `{room}{key}`; the nearest is `{room}{near[0]}`")
+            raise BadSetting(f"{label(f'{room}{key}')} is no setting; the nearest is `{room}{near[0]}`")
         old = getattr(base, key)
         if dataclasses.is_dataclass(old):
             if not isinstance(value, dict):
-                raise BadSetting(f"{origin}`{room}{key}` holds settings of its own")
-            changed[key] = _merge(old, value, origin, f"{room}{key}.")
+                raise BadSetting(f"{label(f'{room}{key}')} holds settings of its own, as `key: value`")
+            changed[key] = _merge(old, value, label, f"{room}{key}.")
         else:
-            changed[key] = _checked(value, kinds[key], origin, f"{room}{key}")
+            changed[key] = _checked(value, kinds[key], f"{room}{key}", label(f"{room}{key}"))
     return dataclasses.replace(base, **changed)
 
 
-def _checked(value: Any, kind: Any, origin: str, key: str) -> Any:
+def _checked(value: Any, kind: Any, key: str, label: str) -> Any:
     allowed = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
     if value is None and type(None) in allowed:
         return None
     if float in allowed and type(value) is int:
         value = float(value)
     if not any(_is_a(value, one) for one in allowed):
-        raise BadSetting(f"{origin}`{key}` is {value!r}; it must be {_name(allowed)}")
+        raise BadSetting(f"{label} is {value!r}; it must be {_name(allowed)}")
     low, high = RANGES.get(key, (-math.inf, math.inf))
     if type(value) in (int, float) and not low <= value <= high:  # NaN is never within
-        raise BadSetting(f"{origin}`{key}` is {value}; it must be from {low:g} to {high:g}")
+        raise BadSetting(f"{label} is {value}; it must be from {low:g} to {high:g}")
     if key in CHOICES and value not in CHOICES[key]:
-        raise BadSetting(f"{origin}`{key}` is {value!r}; it must be one of {', '.join(CHOICES[key])}")
+        raise BadSetting(f"{label} is {value!r}; it must be one of {', '.join(CHOICES[key])}")
     return value
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from improv.music.answer import Answer, Planned
 from improv.music.damper import Damper, Sounding
-from improv.music.events import Ask, Heard, InputLost, NoteOff, NoteOn, Pedal, Played, Retime, Yield
+from improv.music.events import Ask, Heard, InputLost, NoteOff, NoteOn, Played, Retime, Yield
 from improv.music.timeline import FREE_BPM, NS, Timeline
 from improv.music.turns import Listener, TurnRules
 from improv.net import codec
@@ -30,6 +30,7 @@ from improv.net.stream import Limits, Net, Reader, Stream
 AHEAD_NS = NS // 2  # how far ahead of its time an answer is planned
 GRACE_NS = 2_000_000  # a note may reach the engine so long after its stamp and still join its tick
 KEPT_NS = NS  # planned events stay revocable for so long after they were due
+UNKNOWN_LENGTH_NS = 4 * NS  # of an answer to nothing
 BACKLOG = 1024  # tokens waiting to be read; a flood beyond that drops the oldest
 
 
@@ -86,6 +87,11 @@ class Engine:
         self._now = now
         self._hand_over = None
         return self._yield(now)
+
+    @property
+    def resting(self) -> bool:
+        """Whether there is nothing to read, to decide or to play."""
+        return not self._unread and self._hand_over is None and self._answer is None
 
     def deadline(self) -> int | None:
         """When something is to be done if nothing is heard; `now` while the network has work."""
@@ -160,7 +166,7 @@ class Engine:
         if self._answer is not None or self._hand_over is not None:
             return self._yield(ask.time_ns)
         phrase = self._listener.phrase()
-        length_ns = ask.length_ns or (phrase.length_ns if phrase else 0) or 4 * NS
+        length_ns = ask.length_ns or ask.like_ns or (phrase.length_ns if phrase else 0) or UNKNOWN_LENGTH_NS
         self._give_turn(ask.time_ns, length_ns, exact=ask.length_ns is not None, notes=ask.notes)
         return []
 
@@ -236,9 +242,6 @@ class Engine:
 
     def _forget(self) -> None:
         self._stream = None
-        if self._settings.bpm is None:
-            self._timeline, self._floor = None, 0
-        self._listener.begin()
 
     # What is played
 

@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO, NamedTuple
+from typing import IO, Any, NamedTuple, Protocol
 
 from improv.clock import now_ns
 from improv.midi import ports, wire
@@ -176,7 +176,7 @@ class ProcessOutlet:
         """Called on the engine's and the driver's thread: one write, smaller than a pipe splits."""
         assert self._process.stdin is not None
         data = _FRAME.pack(frame.time_ns, frame.command, len(frame.message), frame.message)
-        with contextlib.suppress(BrokenPipeError):  # it died: `lost` says so
+        with contextlib.suppress(BrokenPipeError, ValueError):  # it died, and `lost` says so; or it was closed
             self._process.stdin.write(data)
 
     def close(self) -> None:
@@ -187,7 +187,7 @@ class ProcessOutlet:
         self._process.wait()
 
 
-def _frames(stream: BinaryIO, form: struct.Struct) -> Iterator[tuple[Any, ...]]:
+def _frames(stream: IO[bytes], form: struct.Struct) -> Iterator[tuple[Any, ...]]:
     """Whole frames from an unbuffered pipe, until it closes."""
     data = b""
     while piece := stream.read(form.size * 64 - len(data)):
@@ -221,7 +221,7 @@ def main() -> None:
             output.send(bytes((wire.CONTROL | channel - 1, number, 0)))
 
     def receive() -> None:
-        for time_ns, command, length, message in _frames(sys.stdin.buffer.raw, _FRAME):
+        for time_ns, command, length, message in _frames(os.fdopen(0, "rb", buffering=0), _FRAME):
             inbox.put(Frame(time_ns, command, message[:length]))
         inbox.put(Frame(0, LEAVE))
 
@@ -240,7 +240,12 @@ def _reporter(descriptor: int) -> Callable[[Sent], None]:
     return report
 
 
-def _open(target: Target) -> ports.Output | object:
+class _Sink(Protocol):
+    def send(self, message: bytes) -> None: ...
+    def close(self) -> None: ...
+
+
+def _open(target: Target) -> _Sink:
     if target.builtin:
         from improv.midi.sound import Synth  # needs FluidSynth, which most set-ups do without
 

@@ -32,12 +32,14 @@ class Pedal(NamedTuple):
 class Ask(NamedTuple):
     """The player asks for an answer now, or stops the one that is playing.
 
-    `length_ns` and `notes` bound an answer of a given size; without them it follows the phrase.
+    The answer ends after `length_ns` or `notes`, to the letter; or it is about as long as
+    `like_ns`, and breathes; without any of them it is about as long as the phrase.
     """
 
     time_ns: int
     length_ns: int | None = None
     notes: int | None = None
+    like_ns: int | None = None
 
 
 class Retime(NamedTuple):

@@ -1,0 +1,171 @@
+"""The command line: a thin skin that reads flags and says what went wrong."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from improv.errors import BadInput
+
+app = typer.Typer(
+    help="A machine that improvises with you over MIDI.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Flag = typer.Option
+ConfigFile = Annotated[Path | None, Flag("--config", help="A YAML file of settings (see config/default.yaml).")]
+Weights = Annotated[str | None, Flag("--weights", help="A set of weights: its name or its folder.")]
+Temperature = Annotated[float | None, Flag("--temperature", help="Below 1 plays safe, above 1 takes risks.")]
+TopP = Annotated[float | None, Flag("--top-p", help="Play only the likeliest choices up to this mass.")]
+Bpm = Annotated[float | None, Flag("--bpm", help="Beats at this tempo from the first note on.")]
+RandomSeed = Annotated[int | None, Flag("--random-seed", help="The same number, the same dice.")]
+Api = Annotated[str | None, Flag("--api", help="auto, alsa, jack, coremidi or winmm.")]
+Json = Annotated[bool, Flag("--json", help="Print it for programs.")]
+
+
+@contextmanager
+def _at_the_door() -> Iterator[None]:
+    """A user's mistake is one sentence and exit code 2."""
+    try:
+        yield
+    except BadInput as error:
+        print(f"improv: {error}", file=sys.stderr)
+        raise typer.Exit(2) from None
+
+
+def _settings(config: Path | None, **flags: Any) -> Any:
+    from improv import config as settings
+
+    return settings.override(settings.load(config), **flags)
+
+
+@app.command()
+def listen(
+    source: Annotated[str | None, Flag("--in", help="The port you play on: its name or part of it.")] = None,
+    sink: Annotated[str | None, Flag("--out", help="The port it plays on, or `builtin`.")] = None,
+    virtual: Annotated[bool | None, Flag("--virtual", help="Open a port of its own for each side not named.")] = None,
+    thru: Annotated[bool | None, Flag("--thru/--no-thru", help="Send your own notes on as well.")] = None,
+    in_channel: Annotated[int | None, Flag("--in-channel", help="Listen to this channel only.")] = None,
+    out_channel: Annotated[int | None, Flag("--out-channel", help="The channel it plays on.")] = None,
+    thru_channel: Annotated[int | None, Flag("--thru-channel", help="The channel your notes go on to.")] = None,
+    turn_cc: Annotated[int | None, Flag("--turn-cc", help="A controller: answer now, or stop.")] = None,
+    record: Annotated[str | None, Flag("--record", help="Write the session to a MIDI file in this folder.")] = None,
+    config: ConfigFile = None,
+    weights: Weights = None,
+    temperature: Temperature = None,
+    top_p: TopP = None,
+    bpm: Bpm = None,
+    random_seed: RandomSeed = None,
+    api: Api = None,
+) -> None:
+    """Call and response: play, stop, and it answers. Ctrl-C ends it."""
+    with _at_the_door():
+        settings = _settings(
+            config, weights=weights, temperature=temperature, top_p=top_p, bpm=bpm, random_seed=random_seed, api=api,
+            virtual=virtual, thru=thru, in_channel=in_channel, out_channel=out_channel, thru_channel=thru_channel,
+            turn_cc=turn_cc, record=record, **{"in": source, "out": sink},
+        )  # fmt: skip
+        from improv import daemon
+
+        raise typer.Exit(daemon.listen(settings))
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, Flag("--out", help="The folder for duet.mid, duet.wav and duet.png.")] = Path(),
+    config: ConfigFile = None,
+    weights: Weights = None,
+    temperature: Temperature = None,
+    top_p: TopP = None,
+    random_seed: RandomSeed = None,
+) -> None:
+    """Hear it without any hardware: a bundled phrase is played to it, and it answers."""
+    with _at_the_door():
+        settings = _settings(config, weights=weights, temperature=temperature, top_p=top_p, random_seed=random_seed)
+        from improv import demo, render
+
+        render.Outputs(*(out / f"duet.{kind}" for kind in ("mid", "wav", "png"))).check()
+        demo.demo(settings, out)
+
+
+@app.command()
+def render(
+    seed: Annotated[Path, typer.Argument(help="The MIDI file that is answered.")],
+    out: Annotated[Path, Flag("-o", "--out", help="The MIDI file to write.")],
+    seconds: Annotated[float | None, Flag("--seconds", help="Answer for so long.")] = None,
+    notes: Annotated[int | None, Flag("--notes", help="Answer with so many notes.")] = None,
+    bars: Annotated[int | None, Flag("--bars", help="Answer for so many bars (where the beat is known).")] = None,
+    only_answer: Annotated[bool, Flag("--only-answer", help="Write the answer without the seed.")] = False,
+    wav: Annotated[Path | None, Flag("--wav", help="Write the sound as well.")] = None,
+    plot: Annotated[Path | None, Flag("--plot", help="Draw a piano roll (PNG).")] = None,
+    config: ConfigFile = None,
+    weights: Weights = None,
+    temperature: Temperature = None,
+    top_p: TopP = None,
+    bpm: Bpm = None,
+    random_seed: RandomSeed = None,
+) -> None:
+    """Answer a MIDI file offline, with the same engine."""
+    with _at_the_door():
+        settings = _settings(
+            config, weights=weights, temperature=temperature, top_p=top_p, bpm=bpm, random_seed=random_seed
+        )
+        from improv import render
+
+        goal = render.goal(seconds, notes, bars)
+        for line in render.render(seed, render.Outputs(out, wav, plot), settings, goal, only_answer):
+            print(line)
+
+
+@app.command()
+def ports(as_json: Json = False) -> None:
+    """The MIDI systems that open here, and their ports."""
+    from improv.midi import ports
+
+    found = ports.survey()
+    if as_json:
+        print(json.dumps([system._asdict() for system in found], indent=2))
+        return
+    if not found:
+        print("no MIDI system opens on this machine; `improv demo` plays without one")
+    for system in found:
+        print(f"{system.api}")
+        for side, names in (("in", system.inputs), ("out", system.outputs)):
+            for name in names or ["(none)"]:
+                print(f"  {side:4}{name}")
+
+
+@app.command()
+def doctor(config: ConfigFile = None, weights: Weights = None, as_json: Json = False) -> None:
+    """Measure this machine: latency, displacement, the network's speed, start-up."""
+    with _at_the_door():
+        settings = _settings(config, weights=weights)
+        from improv import doctor
+
+        found = doctor.examine(settings)
+    print(json.dumps(found, indent=2) if as_json else "\n".join(doctor.lines(found)))
+    raise typer.Exit(0 if doctor.passes(found) else 1)
+
+
+@app.command()
+def weights() -> None:
+    """The installed sets of weights, each with its card."""
+    from improv.net import weights
+
+    with _at_the_door():
+        folders = weights.folders()
+        if not folders:
+            raise BadInput("no weights are installed; train some with improv-train, or name a folder with --weights")
+        for folder in folders:
+            print(f"{folder.name}  ({folder})\n")
+            print(weights.Card.read(folder).text)
+
+

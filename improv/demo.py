@@ -1,0 +1,122 @@
+"""A first minute without hardware: a bundled phrase is played into the real daemon, which answers."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from improv.clock import now_ns
+from improv.config import Settings
+from improv.daemon import Ears, Inbox, Loop, percentile
+from improv.engine import Engine
+from improv.midi import wire
+from improv.midi.outlet import PLAY, Frame, Sent, ThreadOutlet
+from improv.midi.recorder import Recorder
+from improv.music.events import NoteOff, NoteOn
+from improv.net import weights
+
+BEAT_NS = 600_000_000  # 100 bpm, played freely
+LEAD_NS = 300_000_000
+
+
+class Stroke(NamedTuple):
+    beat: float
+    length: float
+    pitch: int
+    velocity: int
+
+
+# Two bars' question in G, hand made for this program.
+PHRASE = (
+    Stroke(0.00, 1.9, 43, 58), Stroke(0.02, 1.9, 50, 50), Stroke(0.03, 1.9, 59, 52),
+    Stroke(0.50, 0.5, 67, 74), Stroke(1.00, 0.5, 71, 80), Stroke(1.52, 0.5, 74, 84),
+    Stroke(2.00, 1.9, 40, 60), Stroke(2.02, 1.9, 47, 52), Stroke(2.03, 1.9, 55, 50),
+    Stroke(2.50, 0.5, 76, 86), Stroke(3.02, 0.5, 74, 78), Stroke(3.50, 0.5, 71, 72),
+    Stroke(4.00, 1.9, 48, 62), Stroke(4.02, 1.9, 52, 52), Stroke(4.03, 1.9, 60, 54),
+    Stroke(4.50, 0.5, 67, 76), Stroke(5.00, 0.5, 72, 82), Stroke(5.50, 0.5, 76, 86),
+    Stroke(6.00, 1.8, 50, 64), Stroke(6.02, 1.8, 57, 54), Stroke(6.03, 1.8, 60, 54),
+    Stroke(6.50, 0.5, 74, 82), Stroke(7.02, 0.7, 69, 74),
+)  # fmt: skip
+
+
+class _Player:
+    """Plays the phrase into the daemon's ears in real time: an outlet whose port is those ears."""
+
+    def __init__(self, hear: Callable[[bytes], None]) -> None:
+        self._outlet = ThreadOutlet(hear, lambda sent: None)
+        begin_ns = now_ns() + LEAD_NS
+        for stroke in PHRASE:
+            on_ns = begin_ns + round(stroke.beat * BEAT_NS)
+            off_ns = on_ns + round(stroke.length * BEAT_NS)
+            self._outlet.put(Frame(on_ns, PLAY, wire.spell(NoteOn(on_ns, stroke.pitch, stroke.velocity), 1)))
+            self._outlet.put(Frame(off_ns, PLAY, wire.spell(NoteOff(off_ns, stroke.pitch), 1)))
+
+    def close(self) -> None:
+        self._outlet.close()
+
+
+class Screen:
+    """The duet as it happens: one line of notes for each side."""
+
+    NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
+
+    def __init__(self) -> None:
+        self._side = ""
+
+    def note(self, side: str, message: bytes) -> None:
+        event = wire.meaning(message, 0)
+        if not isinstance(event, NoteOn):
+            return
+        if side != self._side:
+            print(f"\n{side:>11} ", end="")
+            self._side = side
+        print(f" {self.NAMES[event.pitch % 12]}{event.pitch // 12 - 1}", end="", flush=True)
+
+
+def demo(settings: Settings, folder: Path) -> None:
+    """Leaves duet.mid, duet.wav and duet.png in `folder`. Raises `BadInput`."""
+    card, net = weights.load(settings.weights)
+    seed = settings.random_seed if settings.random_seed is not None else now_ns()
+    engine = Engine(net, settings.musicianship(seed))
+    inbox: Inbox = queue.SimpleQueue()
+    recorder, screen = Recorder(), Screen()
+
+    def report(sent: Sent) -> None:
+        inbox.put(sent)
+        screen.note("improviser", sent.message)
+
+    outlet = ThreadOutlet(lambda message: None, report)  # an in-process port; what it sends is recorded
+    loop = Loop(engine, inbox, outlet, settings.channels.output, recorder)
+    print(f"A phrase is played into improv (weights {card.name}); it listens, and answers in time.")
+    ears = Ears(inbox, settings, thru=None)
+
+    def hear(message: bytes) -> None:
+        ears.hear(message)
+        screen.note("player", message)
+
+    player = _Player(hear)
+    loop.run(until=lambda: engine.answers > 0 and engine.resting)
+    player.close()
+    print("\n")
+    tally = loop.tally
+    first_s = percentile(tally.turnarounds, 0.5) / 1e9
+    late = [percentile(tally.lateness, share) / 1e6 for share in (0.5, 0.99)]
+    print(f"heard {tally.heard} notes, answered with {tally.answered}")
+    print(f"from the end of the phrase to the first note: {first_s:.2f} s")
+    print(f"notes sent late by {late[0]:.3f} ms (p50), {late[1]:.3f} ms (p99)")
+    _leave(recorder, folder)
+
+
+def _leave(recorder: Recorder, folder: Path) -> None:
+    from improv.midi.sound import render_wav
+    from improv.plot import piano_roll
+
+    midi, wav, png = (folder / f"duet.{kind}" for kind in ("mid", "wav", "png"))
+    recorder.write(midi)
+    print(f"{midi}: both parts, as MIDI")
+    print(f"{wav}: sound by {render_wav(midi, wav)}")
+    player, improviser = recorder.from_zero()
+    piano_roll(player, improviser, png)
+    print(f"{png}: piano roll")

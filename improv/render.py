@@ -1,0 +1,248 @@
+"""Offline: the same engine, from a file to a file."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from improv.config import Settings
+from improv.engine import Engine
+from improv.errors import BadInput
+from improv.midi import files
+from improv.midi.recorder import Note, duet
+from improv.music.events import Ask, Heard, NoteOff, NoteOn, Played, Retime
+from improv.music.timeline import NS, Timeline
+from improv.music.turns import Listener, TurnRules
+from improv.net import weights
+
+LONGEST_SEED_NS = 600 * NS
+PRIMED_BY_NS = 120 * NS  # of a longer seed: its end
+DEFAULT_LONGEST_NS = 60 * NS
+
+
+class Goal(NamedTuple):
+    """How much to answer; all None: about as long as the seed."""
+
+    seconds: float | None = None
+    notes: int | None = None
+    bars: int | None = None
+
+
+def goal(seconds: float | None, notes: int | None, bars: int | None) -> Goal:
+    """A goal from the command line's flags. Raises `BadInput`."""
+    if sum(value is not None for value in (seconds, notes, bars)) > 1:
+        raise BadInput("--seconds, --notes, --bars: give one of them")
+    for flag, value, most in (("--seconds", seconds, 3600), ("--notes", notes, 100_000), ("--bars", bars, 10_000)):
+        if value is not None and not 0 < value <= most:
+            raise BadInput(f"{flag} is {value}; it must be above 0 and at most {most}")
+    return Goal(seconds, notes, bars)
+
+
+class Outputs(NamedTuple):
+    midi: Path
+    wav: Path | None = None
+    plot: Path | None = None
+
+    def check(self) -> None:
+        """Found before any work is done: nothing is opened, so what is there stays as it was."""
+        for path in self:
+            if path is None:
+                continue
+            folder = path.absolute().parent
+            if path.is_dir():
+                raise BadInput(f"{path}: this is a folder; name a file in it")
+            if not folder.is_dir():
+                raise BadInput(f"{path}: the folder {folder} does not exist")
+            if not os.access(path if path.exists() else folder, os.W_OK) or not os.access(folder, os.W_OK):
+                raise BadInput(f"{path}: it cannot be written here; choose another place")
+
+
+@dataclass(frozen=True)
+class Seed:
+    """What primes the network, on the timelines it is heard on."""
+
+    events: Sequence[Note]
+    timelines: Sequence[Timeline]
+    remarks: Sequence[str]
+
+    @property
+    def metric(self) -> bool:
+        return self.timelines[-1].metric
+
+    @property
+    def end_ns(self) -> int:
+        return self.events[-1].time_ns
+
+
+def read_seed(path: Path, bpm: float | None) -> Seed:
+    """A seed, with what was odd about it. A `bpm` takes the place of the file's own beats. Raises `BadInput`."""
+    try:
+        score = files.read(path)
+    except OSError as error:
+        raise BadInput(f"{path}: it cannot be read ({error.strerror})") from None
+    except files.BadMidi as error:
+        raise BadInput(f"{path}: {error}; give a MIDI file with notes") from None
+    remarks = []
+    if score.stuck:
+        remarks.append(f"{path}: {score.stuck} notes or pedals are never released; they end with the file")
+    events: Sequence[Note] = score.events
+    timelines: Sequence[Timeline] = score.timelines
+    if score.end_ns > LONGEST_SEED_NS:
+        remarks.append(f"{path}: longer than 10 minutes; its last two prime the answer")
+        events = _tail(events, score.end_ns - PRIMED_BY_NS)
+    if bpm is not None:
+        first_ns = next(event.time_ns for event in events if isinstance(event, NoteOn))
+        events = [event._replace(time_ns=event.time_ns - first_ns) for event in events if event.time_ns >= first_ns]
+        timelines = [Timeline(bpm, metric=True)]
+    return Seed(events, timelines, remarks)
+
+
+def _tail(events: Sequence[Note], begin_ns: int) -> list[Note]:
+    """The events from `begin_ns` on, without releases of what was struck before."""
+    kept: list[Note] = []
+    struck: set[int] = set()
+    for event in events:
+        if event.time_ns < begin_ns:
+            continue
+        if isinstance(event, NoteOn):
+            struck.add(event.pitch)
+        elif isinstance(event, NoteOff) and event.pitch not in struck:
+            continue
+        kept.append(event)
+    return kept
+
+
+def perform(engine: Engine, heard: Iterable[Heard], progress: Callable[[], None] = lambda: None) -> list[Played]:
+    """Play a list of events into an engine on a virtual clock, and on until it rests."""
+    played: list[Played] = []
+
+    def run_until(time_ns: int) -> None:
+        while (due := engine.deadline()) is not None and due <= time_ns:
+            step(due)
+
+    def step(due: int) -> None:
+        played.extend(engine.step(due))
+        progress()
+
+    for event in heard:
+        run_until(event.time_ns)
+        played.extend(engine.step(event.time_ns, event))
+        run_until(event.time_ns)
+    while not engine.resting and (due := engine.deadline()) is not None:
+        step(due)
+    return played
+
+
+def answer(seed: Seed, goal: Goal, engine: Engine, progress: Callable[[], None] = lambda: None) -> list[Note]:
+    """The engine's answer to a seed. Raises `BadInput` where bars are asked for and no beat is known."""
+    ask = _ask(seed, goal)
+    heard: list[Heard] = [Retime(max(0, line.origin_ns), line) for line in seed.timelines]
+    heard += seed.events
+    heard.sort(key=lambda event: event.time_ns)  # stable: a timeline comes before the notes on it
+    return [event for event in perform(engine, [*heard, ask], progress) if isinstance(event, NoteOn | NoteOff)]
+
+
+def _ask(seed: Seed, goal: Goal) -> Ask:
+    """When the answer begins and how long it is: on a beat (a bar, if bars are asked for) where one is known."""
+    line, end_ns = seed.timelines[-1], seed.end_ns
+    if goal.bars is not None:
+        if not seed.metric:
+            raise BadInput("--bars: the seed's notes keep to no beat; give its tempo with --bpm, or use --seconds")
+        begin_ns = _next(line, end_ns, line.bar_beats, line.bar_beat)
+        return Ask(begin_ns, length_ns=line.next_bar_ns(begin_ns + NS // 1000, goal.bars) - begin_ns)
+    begin_ns = _next(line, end_ns, 1.0, 0.0) if seed.metric else _after_spacing(seed)
+    if goal.seconds is not None:
+        return Ask(begin_ns, length_ns=round(goal.seconds * NS))
+    first_ns = next(event.time_ns for event in seed.events if isinstance(event, NoteOn))
+    return Ask(begin_ns, notes=goal.notes, like_ns=min(end_ns - first_ns, DEFAULT_LONGEST_NS))
+
+
+def _next(line: Timeline, time_ns: int, beats: float, origin_beat: float) -> int:
+    """The first multiple of `beats` at or after a time."""
+    count = -(-(line.beat(time_ns) - origin_beat - 1e-6) // beats)
+    return max(time_ns, line.time_ns((origin_beat + count * beats) * 48))
+
+
+def _after_spacing(seed: Seed) -> int:
+    """Where the next note would fall if the player went on."""
+    listener = Listener(TurnRules())
+    onsets = [event.time_ns for event in seed.events if isinstance(event, NoteOn)]
+    for time_ns in onsets:
+        listener.note(time_ns)
+    return max(seed.end_ns, onsets[-1] + listener.spacing_ns())
+
+
+def render(seed_path: Path, outputs: Outputs, settings: Settings, goal: Goal, only_answer: bool) -> list[str]:
+    """Write the files; give lines that say what came out. Raises `BadInput`."""
+    outputs.check()
+    seed = read_seed(seed_path, settings.bpm)
+    card, net = weights.load(settings.weights)
+    engine = Engine(net, settings.musicianship(settings.random_seed or 0, listens_for_the_end=False))
+    began = time.perf_counter()
+    with _Progress() as progress:
+        notes = answer(seed, goal, engine, progress.step)
+    took = time.perf_counter() - began
+    player: Sequence[Note] = seed.events
+    timelines = seed.timelines
+    if only_answer:
+        player, notes, timelines = [], *_from_zero(notes, seed.timelines[-1])
+    try:
+        files.write(outputs.midi, duet(list(player), list(notes))[only_answer:], timelines)
+        lines = [*seed.remarks, f"{outputs.midi}: {_count(notes)} notes in {_length_s(notes):.1f} s of music"]
+        if outputs.wav is not None:
+            from improv.midi.sound import render_wav
+
+            lines.append(f"{outputs.wav}: sound by {render_wav(outputs.midi, outputs.wav)}")
+        if outputs.plot is not None:
+            from improv.plot import piano_roll
+
+            piano_roll(player, notes, outputs.plot)
+            lines.append(f"{outputs.plot}: piano roll")
+    except OSError as error:
+        raise BadInput(f"{error.filename}: it could not be written ({error.strerror})") from None
+    return [*lines, f"answered with {card.name} in {took:.2f} s"]
+
+
+def _from_zero(notes: Sequence[Note], line: Timeline) -> tuple[list[Note], list[Timeline]]:
+    """The answer alone: it begins at 0, or where a beat is known at its own place in the first bar."""
+    if not notes:
+        return [], [line._replace(origin_ns=0, origin_beat=0.0, bar_beat=0.0)]
+    zero_ns = notes[0].time_ns
+    if line.metric:
+        bars = (line.beat(zero_ns) - line.bar_beat) // line.bar_beats
+        zero_ns = line.time_ns((line.bar_beat + bars * line.bar_beats) * 48)
+    moved = [note._replace(time_ns=note.time_ns - zero_ns) for note in notes]
+    return moved, [line._replace(origin_ns=0, origin_beat=0.0, bar_beat=0.0)]
+
+
+def _count(notes: Sequence[Note]) -> int:
+    return sum(isinstance(note, NoteOn) for note in notes)
+
+
+def _length_s(notes: Sequence[Note]) -> float:
+    return (notes[-1].time_ns - notes[0].time_ns) / NS if notes else 0.0
+
+
+class _Progress:
+    """A bar that appears when the work takes more than two seconds."""
+
+    def __enter__(self) -> _Progress:
+        self._began = time.monotonic()
+        self._bar: object = None
+        return self
+
+    def step(self) -> None:
+        if self._bar is None and time.monotonic() - self._began > 2:
+            from rich.progress import Progress
+
+            self._bar = Progress(transient=True)
+            self._bar.start()
+            self._bar.add_task("playing", total=None)
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()  # type: ignore[attr-defined]
