@@ -6,60 +6,33 @@ import csv
 import json
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 
 import keras
 import numpy as np
-import yaml
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from improv.errors import BadInput
 from train import batches, likelihood, model
+from train.recipe import Recipe, read_recipe, write_recipe
 
 ATTRIBUTES = ("dt", "what", "velocity")
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that decides a training run; the YAML file names the same keys."""
-
-    name: str
-    data: Path
-    tier: str = "open"
-    split: str = "split_free"
-    shape: model.Shape = field(default_factory=model.Shape)
-    batch: int = 64
-    steps: int = 128  # tokens a window: how far the gradient reaches back
-    updates: int = 2000
-    warmup: int = 100
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
-    clip: float = 1.0
-    dropout: float = 0.1
-    transpose: int = 6  # up to so many semitones either way
-    validate_every: int = 250
-    seed: int = 1
-
-
-def read_recipe(path: Path) -> Recipe:
-    values = yaml.safe_load(path.read_text())
-    shape = model.Shape(**values.pop("shape", {}))
-    return Recipe(**{**values, "data": Path(values["data"]), "shape": shape})
-
-
 class Run:
-    """A training run and its folder: `checkpoint.npz`, `best.npz`, `history.csv`, `curve.png`."""
+    """A training run and its folder: `recipe.yaml`, `checkpoint.npz`, `best.npz`, `history.csv`, `curve.png`."""
 
     def __init__(self, recipe: Recipe, folder: Path) -> None:
         self.recipe, self.folder = recipe, folder
-        folder.mkdir(parents=True, exist_ok=True)
         keras.utils.set_random_seed(recipe.seed)
         corpora = batches.load(recipe.data)
         tiers = batches.TIERS[recipe.tier]
         self.train = batches.pieces(corpora, recipe.split, "train", tiers)
         self.validation = batches.pieces(corpora, recipe.split, "validation", tiers)
         if not self.train or not self.validation:
-            raise ValueError(f"{recipe.data}: no prepared pieces to train and validate on; run prepare first")
+            raise BadInput(f"{recipe.data}: no prepared pieces to train and validate on; run prepare first")
+        self._claim()
         self.streams = batches.Streams(self.train, recipe.batch, recipe.steps, recipe.seed, recipe.transpose)
         self.model = model.build(recipe.shape, recipe.batch, recipe.dropout)
         self.model.compile(
@@ -79,6 +52,14 @@ class Run:
         self.history: list[dict[str, float]] = []
         if (folder / "checkpoint.npz").exists():
             self._restore()
+
+    def _claim(self) -> None:
+        """Make the folder this recipe's. Raises `BadInput` where it is another's; the arrays may have moved."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        file = self.folder / "recipe.yaml"
+        if file.exists() and replace(read_recipe(file), data=self.recipe.data) != self.recipe:
+            raise BadInput(f"{self.folder}: it holds a run of another recipe ({file}); give another folder with --out")
+        write_recipe(self.recipe, file)
 
     def _variables(self) -> list[keras.Variable]:
         return [*self.model.variables, *self.model.optimizer.variables]

@@ -1,0 +1,172 @@
+"""How well a set of weights predicts held-out music, and the same in the units that others publish in.
+
+388-event scheme (Performance RNN; Magenta's performance_with_dynamics): 128 note-ons, 128 note-offs, 100 time shifts
+of 10 ms to 1 s, 32 velocities. How many such events a piece makes is counted from its tokens: a note-on and a note-off
+each, a shift for each second begun of every silence between events, a velocity where it differs from the last one.
+Nats are the same whatever they are divided by, but for the grid: a note has two times, each rounded to a
+tick of 10.417 ms at 120 bpm, so on a grid of 10 ms it costs 2 ln(10.417 / 10) more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import yaml
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from improv.errors import BadInput
+from improv.net import codec
+from improv.net.weights import Card
+from train import baselines, batches, likelihood, model, prepare
+from train.likelihood import ATTRIBUTES, PieceNats
+
+TICK_MS = 60_000 / 120 / 48  # at 120 bpm, as free playing is counted
+TO_10MS = 2 * float(np.log(TICK_MS / 10))  # nats per note
+SHIFT_MS = 1000  # the longest time shift of the 388-event scheme
+GROUP = 96  # pieces scored between two movements of the progress bar
+
+
+class Weights(NamedTuple):
+    """A set of weights as training sees it."""
+
+    card: Card
+    shape: model.Shape
+    tier: str
+    values: dict[str, np.ndarray]
+
+
+class Held(NamedTuple):
+    """The pieces to score and, where prepared arrays hold them, those to train and choose baselines on."""
+
+    test: list[batches.Piece]
+    train: list[batches.Piece]
+    validation: list[batches.Piece]
+
+
+def read_weights(folder: Path) -> Weights:
+    """Raises `BadInput`."""
+    card = Card.read(folder)
+    if card.fingerprint != codec.FINGERPRINT:
+        raise BadInput(f"weights {folder}: made for another alphabet ({card.fingerprint}); export them again")
+    try:
+        values = yaml.safe_load(card.text)
+        shape, tier = model.Shape(**values["shape"]), str(values["tier"])
+        with np.load(folder / "params.npz", allow_pickle=False) as file:
+            return Weights(card, shape, tier, {name: file[name] for name in file.files})
+    except FileNotFoundError:
+        raise BadInput(f"weights {folder}: there is no params.npz in it; export them again") from None
+    except (KeyError, TypeError):
+        raise BadInput(f"weights {folder}: its card.yaml states no shape and tier; export them again") from None
+
+
+def read_pieces(paths: Sequence[Path], split: str, part: str, tier: str) -> Held:
+    """Folders of prepared arrays (the part of the tier), single arrays (the part, whatever its licence), MIDI files."""
+    held = Held([], [], [])
+    for path in paths:
+        arrays = [path] if path.suffix == ".npz" else sorted(path.glob("*.npz"))
+        if not path.exists():
+            raise BadInput(f"{path}: there is no such file or folder")
+        if arrays:
+            corpora = batches.load(arrays[0].parent, [path.stem] if path.suffix == ".npz" else None)
+            tiers = None if path.suffix == ".npz" else batches.TIERS[tier]
+            held.test.extend(batches.pieces(corpora, split, part, tiers))
+            held.train.extend(batches.pieces(corpora, split, "train", batches.TIERS[tier]))
+            held.validation.extend(batches.pieces(corpora, split, "validation", batches.TIERS[tier]))
+        else:
+            held.test.extend(read_midi(path))
+    if not held.test:
+        where = ", ".join(map(str, paths))
+        raise BadInput(f"{where}: nothing to score there ({split} {part}, tier {tier}); name another part or path")
+    return held
+
+
+def read_midi(path: Path) -> list[batches.Piece]:
+    """A MIDI file, or all in a folder; one that cannot be read is said and left out, unless it is the only one."""
+    files = list(prepare.members(path)) if path.is_dir() else [(path.name, path.read_bytes())]
+    found = [prepare.prepare_file(name, data) for name, data in track(files, f"{path.name}")]
+    for piece in found:
+        if piece.problem:
+            Console(stderr=True).print(f"{piece.name}: left out, {piece.problem}", soft_wrap=True)
+    kept = [piece for piece in found if not piece.problem]
+    if not kept:
+        raise BadInput(f"{path}: no MIDI file there can be scored; give .mid files or what improv-train prepare made")
+    corpus = path.name if path.is_dir() else "files"
+    return [_piece(corpus, piece) for piece in kept]
+
+
+def _piece(corpus: str, piece: prepare.Piece) -> batches.Piece:
+    """Its style is unknown."""
+    held = batches.packed_held(piece.tokens["what"])
+    return batches.Piece(corpus, piece.name, piece.tokens, held, 0, piece.notes, piece.seconds)
+
+
+def network(values: Mapping[str, np.ndarray], shape: model.Shape, source: Sequence[batches.Piece]) -> list[PieceNats]:
+    """As `likelihood.network`, with a progress bar."""
+    by_length = sorted(source, key=lambda piece: len(piece.columns["dt"]))
+    groups = [by_length[i : i + GROUP] for i in range(0, len(by_length), GROUP)]
+    scored = [likelihood.network(values, shape, group) for group in track(groups, "network")]
+    return [one for group in scored for one in group]
+
+
+def events_388(piece: batches.Piece) -> int:
+    """How many events of the 388-event scheme the piece makes."""
+    columns = piece.columns
+    octaves = np.nan_to_num(columns["tempo"].astype(np.float64))
+    steps = np.round(columns["dt"] * TICK_MS / 2**octaves / 10)
+    shifts = np.ceil(np.maximum(steps, columns["dt"] > 0) * 10 / SHIFT_MS)
+    velocity = columns["velocity"][columns["what"] < codec.OFF].astype(int)
+    return int(len(columns["dt"]) + shifts.sum() + np.count_nonzero(np.diff(velocity, prepend=-1)))
+
+
+def _figures(scored: Sequence[PieceNats]) -> dict[str, Any]:
+    score = likelihood.total(scored)
+    on_10ms = score.nats_per_note + TO_10MS
+    return {
+        "pieces": len(scored),
+        "notes": score.notes,
+        "seconds": round(score.seconds, 1),
+        "nats_per_note": score.nats_per_note,
+        "nats_per_note_10ms": on_10ms,
+        "nats_per_event_388": on_10ms * score.notes / sum(events_388(s.piece) for s in scored),
+        "nats_per_second": score.nats_per_note * score.notes / score.seconds,
+        "by_attribute": {name: score.by_attribute[name] for name in ATTRIBUTES},
+    }
+
+
+def summary(scored: Sequence[PieceNats]) -> dict[str, Any]:
+    """All figures of a set of pieces, ready for JSON."""
+    corpora = sorted({s.piece.corpus for s in scored})
+    by_corpus = {corpus: _figures([s for s in scored if s.piece.corpus == corpus]) for corpus in corpora}
+    return {**_figures(scored), "by_corpus": by_corpus}
+
+
+def compare(held: Held) -> dict[str, Any]:
+    """The baselines' figures by name, and under `markov_orders` how orders did on validation."""
+    found = baselines.score(held.train, held.validation, held.test)
+    return {**{name: summary(scored) for name, scored in found.scored.items()}, "markov_orders": found.orders}
+
+
+def show(result: Mapping[str, Any], console: Console) -> None:
+    """Print the table of a `summary`, with its `baselines` where it has them."""
+    table = Table(title=f"nats per note, {result['notes']:,} notes in {result['pieces']:,} pieces")
+    table.add_column("")
+    for name in ("notes", "total", *ATTRIBUTES, "on 10 ms", "a 388-event", "a second"):
+        table.add_column(name, justify="right")
+    _row(table, "network", result)
+    for corpus, figures in result["by_corpus"].items():
+        _row(table, f"  {corpus}", figures)
+    for name, figures in result.get("baselines", {}).items():
+        if name in baselines.NAMES:
+            _row(table, name, figures)
+    console.print(table)
+
+
+def _row(table: Table, name: str, figures: Mapping[str, Any]) -> None:
+    nats = [figures["nats_per_note"], *(figures["by_attribute"][attribute] for attribute in ATTRIBUTES)]
+    nats += [figures["nats_per_note_10ms"], figures["nats_per_event_388"], figures["nats_per_second"]]
+    table.add_row(name, f"{figures['notes']:,}", *(f"{value:.3f}" for value in nats))

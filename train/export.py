@@ -1,0 +1,211 @@
+"""A training run to a folder of weights that `improv` plays: graphs, float16 parameters, card, licences.
+
+Every form of the graphs is measured on whole validation pieces, through the same `Stepper` that plays;
+the fastest that loses at most `MAX_LOSS` against the training graph is shipped.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from rich.progress import track
+
+from improv.errors import BadInput
+from improv.net import codec
+from improv.net.stepper import GRAPHS, Stepper
+from train import batches, card, evaluate, graphs, likelihood, model
+from train.markov import CLASSES
+from train.recipe import Recipe, read_recipe
+
+MAX_LOSS = 0.05  # nats per note that a faster form may cost
+SAMPLE_TOKENS = 4000  # of each corpus, for the loss of a form
+PARITY_TOKENS = 5000
+
+
+class Measured(NamedTuple):
+    """A form of the graphs on this machine."""
+
+    form: str
+    ms: float  # median of one event: the trunk and both heads
+    loss: float  # nats per note above the training graph's
+    megabytes: float
+
+
+def export(run: Path, out: Path, data: Path | None = None, baselines: bool = True) -> None:
+    """Make the folder `out` from a folder that `fit` made. Raises `BadInput`."""
+    recipe, values = read_run(run)
+    corpora = batches.load(data or recipe.data)
+    tiers = batches.TIERS[recipe.tier]
+    train, validation, test = (
+        batches.pieces(corpora, recipe.split, part, tiers) for part in ("train", "validation", "test")
+    )
+    if not (train and validation and test):
+        raise BadInput(f"{data or recipe.data}: not all three parts are prepared there; name their folder with --data")
+    source = sample(validation, SAMPLE_TOKENS)
+    exact = likelihood.total(likelihood.network(values, recipe.shape, source)).nats_per_note
+    values = {name: value.astype(np.float16) for name, value in values.items()}  # all else is made from what is shipped
+    measured = measure(values, recipe.shape, source, exact)
+    best = choose(measured)
+    parity = largest_difference(values, recipe.shape, long_piece(validation + test, PARITY_TOKENS))
+    facts = card.Facts(
+        recipe=recipe,
+        form=best.form,
+        forms={m.form: {"ms": m.ms, "loss": m.loss, "megabytes": m.megabytes} for m in measured},
+        parity=parity,
+        history=read_history(run),
+        train=train,
+        licences={corpus.name: licence(corpus, tiers) for corpus in corpora},
+        held_out=evaluate.summary(evaluate.network(values, recipe.shape, test)),
+        baselines=evaluate.compare(evaluate.Held(test, train, validation)) if baselines else {},
+    )
+    write(out, values, recipe.shape, best.form, facts)
+
+
+def read_run(run: Path) -> tuple[Recipe, dict[str, np.ndarray]]:
+    """The recipe and the best parameters of a run."""
+    for name, remedy in (("recipe.yaml", "copy its recipe there"), ("best.npz", "let fit reach its first validation")):
+        if not (run / name).is_file():
+            raise BadInput(f"{run}: there is no {name} in it; give the folder that fit made, or {remedy}")
+    with np.load(run / "best.npz", allow_pickle=False) as file:
+        return read_recipe(run / "recipe.yaml"), {name: file[name] for name in file.files}
+
+
+def read_history(run: Path) -> list[dict[str, float]]:
+    """The learning curve that fit wrote."""
+    with open(run / "history.csv", newline="") as file:
+        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+
+
+def licence(corpus: batches.Corpus, tiers: Sequence[str]) -> str:
+    """The licences that a corpus states for its pieces of these tiers."""
+    return ", ".join(sorted(set(corpus.info["licence"][np.isin(corpus.info["tier"], tiers)].tolist())))
+
+
+def write(out: Path, values: graphs.Parameters, shape: model.Shape, form: str, facts: card.Facts) -> None:
+    """The whole folder, or none of it: a half-written set would be found and loaded."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
+        partial = Path(scratch)
+        graphs.write(values, shape, form, partial)
+        np.savez(partial / "params.npz", **{name: value.astype(np.float16) for name, value in values.items()})
+        for name, text in card.files(facts).items():
+            (partial / name).write_text(text, encoding="utf-8")
+        out.mkdir(exist_ok=True)
+        for file in partial.iterdir():
+            os.replace(file, out / file.name)
+
+
+def choose(measured: Sequence[Measured]) -> Measured:
+    """The fastest form that loses little; float32 loses nothing, so there is one."""
+    return min((m for m in measured if m.loss <= MAX_LOSS), key=lambda m: m.ms)
+
+
+def measure(
+    values: graphs.Parameters, shape: model.Shape, source: Sequence[batches.Piece], exact: float
+) -> list[Measured]:
+    """Every form on whole pieces, beside the nats per note of the training graph."""
+    found = []
+    for form in track(graphs.FORMS, "forms of the graphs"):
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch)
+            graphs.write(values, shape, form, folder)
+            stepper = Stepper(folder)
+            loss = likelihood.total([nats(stepper, piece) for piece in source]).nats_per_note - exact
+            size = sum((folder / f"{name}.tflite").stat().st_size for name in GRAPHS)
+            found.append(Measured(form, latency(stepper), loss, size / 1e6))
+    return found
+
+
+def sample(source: Sequence[batches.Piece], tokens: int) -> list[batches.Piece]:
+    """Whole pieces of every corpus, from the middling lengths up, until each has about `tokens` tokens."""
+    chosen: list[batches.Piece] = []
+    for corpus in sorted({piece.corpus for piece in source}):
+        own = sorted((p for p in source if p.corpus == corpus), key=lambda p: len(p.columns["dt"]))
+        left = tokens
+        for piece in own[len(own) // 2 :]:
+            if left > 0:
+                chosen.append(piece)
+                left -= len(piece.columns["dt"])
+    return chosen
+
+
+def long_piece(source: Sequence[batches.Piece], tokens: int) -> batches.Piece:
+    """The shortest piece of at least so many tokens, or the longest there is."""
+    by_length = sorted(source, key=lambda piece: len(piece.columns["dt"]))
+    return next((piece for piece in by_length if len(piece.columns["dt"]) >= tokens), by_length[-1])
+
+
+def latency(stepper: Stepper, events: int = 2000) -> float:
+    """Median milliseconds of one event."""
+    token = np.array((10, 60, 16, codec.NO_PHASE, 0, 0), np.int32)
+    context = np.zeros((1, model.CONTEXT), np.float32)
+    state, took = stepper.start(), []
+    for _ in range(events):
+        began = time.perf_counter()
+        reading = stepper.read(state, token, context)
+        stepper.what(reading.hidden, 10, codec.NO_PHASE)
+        stepper.velocity(reading.hidden, 10, 60)
+        took.append(time.perf_counter() - began)
+        state = reading.state
+    return float(np.median(took)) * 1e3
+
+
+def stepped(stepper: Stepper, piece: batches.Piece) -> dict[str, np.ndarray]:
+    """The exported graphs over a whole piece, masked as in play: log-probabilities [T,K] by attribute."""
+    length = len(piece.columns["dt"])
+    whole = batches.window(piece, 0, length)
+    logp = {name: np.empty((length, classes)) for name, classes in CLASSES.items()}
+    state = stepper.start()
+    for t in range(length):
+        reading = stepper.read(state, whole.tokens[0, t], whole.context[:, t])
+        dt, phase = whole.known[0, t].tolist()
+        logp["dt"][t] = reading.dt
+        logp["what"][t] = masked(stepper.what(reading.hidden, dt, phase), whole.allowed[0, t])
+        logp["velocity"][t] = stepper.velocity(reading.hidden, dt, int(whole.targets["what"][0, t]))
+        state = reading.state
+    return logp
+
+
+def masked(logp: np.ndarray, allowed: np.ndarray) -> np.ndarray:
+    """Renormalised over what is allowed; minus infinity elsewhere."""
+    logp = np.where(allowed, logp.astype(np.float64), -np.inf)
+    return logp - np.logaddexp.reduce(logp)
+
+
+def nats(stepper: Stepper, piece: batches.Piece) -> likelihood.PieceNats:
+    """As `likelihood.network`, through the exported graphs."""
+    whole = batches.window(piece, 0, len(piece.columns["dt"]))
+    sums = {}
+    for name, logp in stepped(stepper, piece).items():
+        target, counted = whole.targets[name][0], whole.weights[name][0] > 0
+        width = likelihood.LOG_WIDTH[target] if name == "dt" else 0.0
+        sums[name] = float((width - logp[np.arange(len(target)), target])[counted].sum())
+    return likelihood.PieceNats(piece, sums)
+
+
+def trained(values: graphs.Parameters, shape: model.Shape, piece: batches.Piece) -> dict[str, np.ndarray]:
+    """The training graph over a whole piece: log-probabilities [T,K] by attribute."""
+    graph = model.build(shape, 1)
+    likelihood.load_parameters(graph, values)
+    windows = [graph.predict_on_batch(batches.inputs(window)) for window, _ in batches.in_order([piece], 1, 256)]
+    length = len(piece.columns["dt"])
+    return {name: np.concatenate([logp[name][0] for logp in windows])[:length] for name in CLASSES}
+
+
+def largest_difference(values: graphs.Parameters, shape: model.Shape, piece: batches.Piece) -> float:
+    """Parity: the training graph against the float32 graphs, the worst log-probability that is not masked."""
+    with tempfile.TemporaryDirectory() as scratch:
+        graphs.write(values, shape, "float32", Path(scratch))
+        there = stepped(Stepper(Path(scratch)), piece)
+    here = trained(values, shape, piece)
+    possible = np.isfinite(there["what"])
+    pairs = [(here[name], there[name]) for name in ("dt", "velocity")]
+    pairs.append((here["what"][possible], there["what"][possible]))
+    return max(float(np.abs(a - b).max()) for a, b in pairs)

@@ -1,0 +1,87 @@
+"""The recipe of a training run: a YAML file that is checked key by key."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import yaml
+
+from improv.errors import BadInput
+from train import batches, model
+
+EXAMPLE = "config/train-open.yaml"
+SPLITS = ("split", "split_free")  # columns of the manifest
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a training run; the YAML file names the same keys."""
+
+    name: str
+    data: Path
+    tier: str = "open"
+    split: str = "split_free"
+    shape: model.Shape = field(default_factory=model.Shape)
+    batch: int = 64
+    steps: int = 128  # tokens a window: how far the gradient reaches back
+    updates: int = 2000
+    warmup: int = 100
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    clip: float = 1.0
+    dropout: float = 0.1
+    transpose: int = 6  # up to so many semitones either way
+    validate_every: int = 250
+    seed: int = 1
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Raises `BadInput` for a file or a key that is not a recipe's."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"recipe {path}: it cannot be read ({error}); give a file such as {EXAMPLE}") from None
+    except yaml.YAMLError as error:
+        raise BadInput(f"recipe {path}: it is not YAML ({' '.join(str(error).split())}); mend that line") from None
+    recipe = Recipe(**_checked(f"recipe {path}:", Recipe, values))
+    for key, known in (("tier", tuple(batches.TIERS)), ("split", SPLITS)):
+        if getattr(recipe, key) not in known:
+            raise BadInput(f"recipe {path}: {key} is {getattr(recipe, key)!r}; give {' or '.join(known)}")
+    return recipe
+
+
+def write_recipe(recipe: Recipe, path: Path) -> None:
+    """As `read_recipe` reads it."""
+    values = {**asdict(recipe), "data": str(recipe.data)}
+    path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+
+
+def _checked(where: str, kind: type, values: object) -> dict[str, Any]:
+    """The fields of a dataclass from a YAML mapping, each of the type it has there."""
+    if not isinstance(values, dict):
+        raise BadInput(f"{where} there are no keys in it; give those of {EXAMPLE}")
+    known = {f.name: f for f in fields(kind)}
+    types = get_type_hints(kind)
+    for key in values:
+        if key not in known:
+            close = difflib.get_close_matches(str(key), known, 1)
+            hint = f"did you mean {close[0]}?" if close else f"known keys: {', '.join(known)}"
+            raise BadInput(f"{where} unknown key {key}; {hint}")
+    for key, f in known.items():
+        if key not in values and f.default is MISSING and f.default_factory is MISSING:
+            raise BadInput(f"{where} the key {key} is missing; add it")
+    given = {key: _value(f"{where} {key}", types[key], value) for key, value in values.items()}
+    return given
+
+
+def _value(where: str, wanted: type, value: object) -> Any:
+    if is_dataclass(wanted):
+        return wanted(**_checked(f"{where}:", wanted, value))
+    accepted = {float: (int, float), int: (int,), str: (str,), Path: (str,)}[wanted]
+    if not isinstance(value, accepted) or isinstance(value, bool):
+        kind = {float: "a number", int: "a whole number", str: "text", Path: "a folder"}[wanted]
+        raise BadInput(f"{where} is {value!r}; give {kind}")
+    return wanted(value)
