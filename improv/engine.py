@@ -260,7 +260,8 @@ class Engine:
         token = self._reader.draw(stream, Limits(0, rest), timeline)
         if token.tick - stream.last.tick >= rest and token.what >= codec.OFF:
             token = self._reader.draw(stream, Limits(rest, rest, off=False), timeline)
-        if token.what < codec.OFF and answer.ends_before(self._due_ns(token)):
+        ends_before = answer.ends_before if token.what < codec.OFF else answer.ends_before_release
+        if ends_before(self._due_ns(token)):
             answer.closing = True
             return self._close(answer, stream)
         return self._play(answer, stream, token)

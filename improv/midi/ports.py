@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import rtmidi
 
 from improv.errors import BadInput
+from improv.hush import hushed
 
 APIS = {
     "alsa": rtmidi.API_LINUX_ALSA,
@@ -34,26 +34,12 @@ class Ports(NamedTuple):
     outputs: list[str]
 
 
-@contextlib.contextmanager
-def _hushed() -> Iterator[None]:
-    """Keep the driver libraries' chatter about absent servers off the musician's terminal."""
-    sys.stderr.flush()
-    saved = os.dup(2)
-    try:
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-
-
 def survey() -> list[Ports]:
     """Every MIDI system that is compiled in and opens here, in order of preference."""
     found = []
     for name, api in APIS.items():
         if api in rtmidi.get_compiled_api():
-            with contextlib.suppress(rtmidi.SystemError), _hushed():
+            with contextlib.suppress(rtmidi.SystemError), hushed():
                 found.append(_look(name, api))
     return found
 
@@ -118,7 +104,7 @@ class Input:
 
     def __init__(self, api: str, name: str | None, heard: Callable[[bytes], None], client: str = "improv-in") -> None:
         """Open the port `name`, or a virtual one where it is None."""
-        with _hushed():
+        with hushed():
             self._port = rtmidi.MidiIn(APIS[api], name=client)
         self._port.ignore_types(sysex=True, timing=True, active_sense=True)
         self._port.set_callback(lambda event, _: heard(bytes(event[0])))
@@ -135,7 +121,7 @@ class Output:
     """An open output."""
 
     def __init__(self, api: str, name: str | None) -> None:
-        with _hushed():
+        with hushed():
             self._port = rtmidi.MidiOut(APIS[api], name="improv-out")
         self.name = _open(self._port, name, "improv out")
 
@@ -148,7 +134,7 @@ class Output:
 
 
 def _open(port: rtmidi.MidiIn | rtmidi.MidiOut, name: str | None, virtual: str) -> str:
-    with _hushed():
+    with hushed():
         if name is None:
             if sys.platform == "win32":
                 raise PortError(LOOPMIDI)

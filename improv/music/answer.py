@@ -39,6 +39,10 @@ class Answer(Generic[S]):
     end_ns: int | None = None  # when the last note ends, once that is planned
     ahead: deque[Planned[S]] = field(default_factory=deque)
 
+    def ends_before_release(self, due_ns: int) -> bool:
+        """Whether a note-off at `due_ns` would come after the end."""
+        return self.exact and due_ns > self.begin_ns + self.length_ns
+
     def ends_before(self, onset_ns: int) -> bool:
         """Whether a note at `onset_ns` would come after the end."""
         if self.notes is not None:

@@ -14,6 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
+from improv.hush import hushed
+
 GRAPHS = ("trunk", "what", "velocity")
 
 
@@ -48,7 +50,8 @@ class Stepper:
     """The network of one weights folder. Raises ValueError or OSError where its graphs cannot be loaded."""
 
     def __init__(self, folder: Path) -> None:
-        self._trunk, self._what, self._velocity = (_Graph(folder / f"{name}.tflite") for name in GRAPHS)
+        with hushed():
+            self._trunk, self._what, self._velocity = (_Graph(folder / f"{name}.tflite") for name in GRAPHS)
         self._start = np.zeros(self._trunk.shapes["state"], np.float32)
 
     def start(self) -> np.ndarray:

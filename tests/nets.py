@@ -1,9 +1,8 @@
-"""What the tests share: a network without weights, and a way to write down events."""
+"""Networks without weights, for tests of what is built around one."""
 
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from improv.net import codec
 from improv.net.stepper import Reading
@@ -35,8 +34,3 @@ def lively() -> FlatNet:
     dt = np.full(codec.DTS, -50.0, np.float32)
     dt[[0, 6, 12]] = 0.0
     return FlatNet(dt)
-
-
-@pytest.fixture
-def net() -> FlatNet:
-    return lively()
