@@ -74,7 +74,7 @@ def render_wav(midi: Path, path: Path) -> str:
 
     score = pretty_midi.PrettyMIDI(str(midi))
     if _fluidsynth() is not None:
-        name, audio = "FluidSynth", score.fluidsynth(fs=RATE, sf2_path=str(soundfont()))
+        name, audio = "FluidSynth", score.fluidsynth(fs=RATE, synthesizer=str(soundfont()))
     else:
         name, audio = "pretty_midi's synthesiser", score.synthesize(fs=RATE)
     peak = float(np.abs(audio).max(initial=0.0)) or 1.0

@@ -1,0 +1,77 @@
+"""Dependencies point down: read from the imports, not from good intentions."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+# A module may import only from the rooms named here (its own room always).
+MAY_IMPORT = {
+    "improv.music": set(),
+    "improv.errors": set(),
+    "improv.clock": set(),
+    "improv.hush": set(),
+    "improv.shipped": set(),
+    "improv.net": {"improv.music", "improv.errors", "improv.hush", "improv.shipped"},
+    "improv.midi": {"improv.music", "improv.errors", "improv.hush", "improv.clock"},
+    "improv.engine": {"improv.music", "improv.net"},
+    "improv.plot": {"improv.music"},
+}
+CLOCKS = {"time", "datetime", "threading", "queue", "signal", "subprocess"}
+
+
+def modules(folder: str) -> dict[str, Path]:
+    paths = (ROOT / folder).rglob("*.py")
+    return {".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): p for p in paths}
+
+
+def imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("name", [name for name in modules("improv") if any(name.startswith(r) for r in MAY_IMPORT)])
+def test_a_room_imports_only_what_lies_below_it(name: str) -> None:
+    room = next(room for room in MAY_IMPORT if name.startswith(room))
+    ours = {module for module in imports(modules("improv")[name]) if module.startswith(("improv.", "train"))}
+    allowed = (room, *MAY_IMPORT[room])
+    assert all(module.startswith(allowed) for module in ours), ours
+
+
+@pytest.mark.parametrize("name", modules("improv"))
+def test_improv_never_imports_train_or_tensorflow(name: str) -> None:
+    assert not any(m.split(".")[0] in {"train", "tensorflow", "keras"} for m in imports(modules("improv")[name]))
+
+
+@pytest.mark.parametrize("name", [n for n in modules("improv") if n.startswith(("improv.music", "improv.net", "improv.engine"))])
+def test_below_the_daemon_nothing_knows_the_time_or_a_thread(name: str) -> None:
+    assert not imports(modules("improv")[name]) & CLOCKS
+
+
+def test_only_ports_knows_the_driver() -> None:
+    knowing = {name for name, path in modules("improv").items() if "rtmidi" in imports(path)}
+    assert knowing == {"improv.midi.ports"}
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("improv.daemon", {"tensorflow", "keras", "matplotlib", "pretty_midi", "scipy", "torch"}),
+        ("improv.midi.outlet", {"numpy", "mido", "typer", "yaml", "ai_edge_litert"}),
+        ("improv.cli", {"numpy", "matplotlib", "rtmidi"}),
+    ],
+)
+def test_what_a_process_loads_stays_light(module: str, absent: set[str]) -> None:
+    program = f"import sys, {module}; print(*{{name.split('.')[0] for name in sys.modules}})"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert not absent & set(loaded)

@@ -1,0 +1,80 @@
+"""The commands, as a process: what they say where nothing is plugged in, and the demo."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import mido
+import pytest
+
+NO_SERVER = {**os.environ, "JACK_DEFAULT_SERVER": "improv-none", "JACK_NO_START_SERVER": "1"}
+
+
+def improv(*args: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "improv", *args]
+    return subprocess.run(command, capture_output=True, text=True, env=NO_SERVER, cwd=cwd, timeout=60, check=False)
+
+
+def opens_here() -> bool:
+    return bool(json.loads(improv("ports", "--json").stdout))
+
+
+def test_ports_are_listed_for_people_and_programs() -> None:
+    found = json.loads(improv("ports", "--json").stdout)
+    assert all(set(system) == {"api", "inputs", "outputs"} for system in found)
+    assert improv("ports").stdout.strip()
+
+
+def test_without_a_midi_system_it_points_to_the_demo() -> None:
+    if opens_here():
+        pytest.skip("a MIDI system opens here")
+    result = improv("listen", "--in", "keys", "--out", "synth")
+    assert result.returncode == 2
+    assert "improv demo" in result.stderr and len(result.stderr.strip().splitlines()) == 1
+    assert "improv demo" in improv("ports").stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("--temperature", "0"), "--temperature"),
+        (("--bpm", "nan"), "--bpm"),
+        (("--api", "midi2"), "--api"),
+        (("--config", "none.yaml"), "none.yaml"),
+        (("--record", "/dev/null/takes"), "--record"),
+    ],
+)
+def test_a_bad_flag_is_said_in_one_line(args: tuple[str, ...], says: str, tmp_path: Path) -> None:
+    result = improv("listen", "--virtual", *args, cwd=tmp_path)
+    assert result.returncode == 2
+    assert says in result.stderr and len(result.stderr.strip().splitlines()) == 1
+
+
+def test_the_doctor_measures_without_a_midi_system_too() -> None:
+    if opens_here():
+        pytest.skip("a MIDI system opens here")
+    found = json.loads(improv("doctor", "--json").stdout)
+    assert found["apis"] == [] and found["event_ms_p50"] > 0 and found["loopback"]["latency_p50"] >= 0
+
+
+def test_the_demo_plays_a_duet_and_leaves_it(tmp_path: Path) -> None:
+    result = improv("demo", "--random-seed", "1", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert not result.stderr
+    for said in ("heard 23 notes", "from the end of the phrase to the first note", "sent late by", "sound by"):
+        assert said in result.stdout
+    tracks = mido.MidiFile(tmp_path / "duet.mid").tracks
+    assert [track.name for track in tracks[1:]] == ["player", "improviser"]
+    counts = [sum(message.type == "note_on" for message in track) for track in tracks[1:]]
+    assert counts[0] == 23 and counts[1] > 3
+    assert (tmp_path / "duet.wav").stat().st_size > 100_000
+    assert (tmp_path / "duet.png").read_bytes()[1:4] == b"PNG"
+
+
+def test_the_demo_finds_an_unwritable_place_first(tmp_path: Path) -> None:
+    result = improv("demo", "--out", str(tmp_path / "none"))
+    assert result.returncode == 2 and "none" in result.stderr

@@ -1,0 +1,168 @@
+"""Offline, from a file to a file, with the network that ships."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import mido
+import pytest
+from typer.testing import CliRunner
+
+from improv.cli import app
+from improv.midi import files
+from improv.music.events import NoteOn
+from improv.music.timeline import NS
+from tests.test_files import midi, note
+
+runner = CliRunner()
+
+
+def seed(tmp_path: Path, *tracks: list[mido.Message | mido.MetaMessage]) -> Path:
+    """Two bars of eighths and chords at 120 bpm, on the grid."""
+    path = tmp_path / "seed.mid"
+    line = [message for pitch in (60, 64, 67, 72, 71, 67, 64, 62) * 2 for message in note(pitch, 0, 240)]
+    path.write_bytes(midi(*(tracks or (line,))))
+    return path
+
+
+def render(*args: object) -> str:
+    result = runner.invoke(app, ["render", *map(str, args)])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def refused(*args: object) -> str:
+    result = runner.invoke(app, list(map(str, args)))
+    assert result.exit_code == 2, result.output
+    assert "Traceback" not in result.output and len(result.stderr.strip().splitlines()) == 1
+    return result.stderr
+
+
+def parts(path: Path) -> dict[str, list[int]]:
+    """Onset ticks by track name."""
+    found: dict[str, list[int]] = {}
+    for track in mido.MidiFile(path).tracks[1:]:
+        times = itertools.accumulate(message.time for message in track)
+        onsets = [tick for tick, m in zip(times, track, strict=True) if m.type == "note_on" and m.velocity]
+        found[track.name] = onsets
+    return found
+
+
+def test_the_answer_goes_on_where_the_seed_ends(tmp_path: Path) -> None:
+    out = tmp_path / "out.mid"
+    render(seed(tmp_path), "-o", out)
+    both = parts(out)
+    assert len(both["player"]) == 16
+    assert both["improviser"][0] == 8 * files.TICKS_PER_BEAT  # on the next beat
+    assert 0.6 * 8 <= (both["improviser"][-1] / files.TICKS_PER_BEAT - 8) <= 1.25 * 8
+    score = files.read(out)
+    assert score.stuck == 0
+
+
+def test_the_same_arguments_give_the_same_bytes(tmp_path: Path) -> None:
+    source = seed(tmp_path)
+    outs = [tmp_path / f"{i}.mid" for i in range(3)]
+    render(source, "-o", outs[0], "--random-seed", 5)
+    render(source, "-o", outs[1], "--random-seed", 5)
+    render(source, "-o", outs[2], "--random-seed", 6)
+    assert outs[0].read_bytes() == outs[1].read_bytes() != outs[2].read_bytes()
+
+
+def test_notes_seconds_and_bars_are_kept_to(tmp_path: Path) -> None:
+    source, out = seed(tmp_path), tmp_path / "out.mid"
+    render(source, "-o", out, "--notes", 31)
+    assert len(parts(out)["improviser"]) == 31
+    render(source, "-o", out, "--seconds", 7)
+    score = files.read(out)
+    assert 4 * NS + 6 * NS <= score.end_ns <= 4 * NS + 7 * NS + 11_000_000
+    render(source, "-o", out, "--bars", 3)
+    bar = 4 * files.TICKS_PER_BEAT
+    answer = parts(out)["improviser"]
+    assert answer[0] == 2 * bar and answer[-1] < 5 * bar
+    assert 4.5 * bar <= files.read(out).end_ns * files.TICKS_PER_BEAT * 2 / NS <= 5 * bar + 20
+
+
+def test_only_the_answer_begins_at_its_place_in_the_bar(tmp_path: Path) -> None:
+    out = tmp_path / "out.mid"
+    line = [message for pitch in (60, 64, 67, 72, 71, 67) for message in note(pitch, 0, 480)]  # six beats
+    render(seed(tmp_path, line), "-o", out, "--only-answer")
+    both = parts(out)
+    assert list(both) == ["improviser"]
+    assert both["improviser"][0] == 2 * files.TICKS_PER_BEAT
+
+
+def test_it_follows_the_seeds_tempo_map(tmp_path: Path) -> None:
+    tempi = [mido.MetaMessage("set_tempo", tempo=500_000), mido.MetaMessage("set_tempo", tempo=750_000, time=1920)]
+    line = [message for pitch in (60, 64, 67, 72, 71, 67, 64, 62) * 2 for message in note(pitch, 0, 240)]
+    out = tmp_path / "out.mid"
+    render(seed(tmp_path, tempi, line), "-o", out, "--bars", 2)
+    written = [m.tempo for m in mido.MidiFile(out).tracks[0] if m.type == "set_tempo"]
+    assert written == [500_000, 750_000]
+    assert all(tick % (files.TICKS_PER_BEAT // 48) == 0 for tick in parts(out)["improviser"])
+
+
+def test_sound_and_picture_are_left_where_asked(tmp_path: Path) -> None:
+    render(seed(tmp_path), "-o", tmp_path / "o.mid", "--wav", tmp_path / "o.wav", "--plot", tmp_path / "o.png")
+    assert (tmp_path / "o.wav").read_bytes()[:4] == b"RIFF"
+    assert (tmp_path / "o.png").read_bytes()[1:4] == b"PNG"
+
+
+def test_a_long_seed_is_primed_by_its_end(tmp_path: Path) -> None:
+    line = [message for i in range(660) for message in note(48 + i % 24, 480, 480)]
+    output = render(seed(tmp_path, line), "-o", tmp_path / "o.mid", "--seconds", 3)
+    assert "longer than 10 minutes" in output
+
+
+def test_stuck_notes_are_said_and_played(tmp_path: Path) -> None:
+    line = [*note(60, 0, 240), mido.Message("note_on", note=64, velocity=60), *note(67, 240, 240)]
+    assert "never released" in render(seed(tmp_path, line), "-o", tmp_path / "o.mid", "--notes", 3)
+
+
+@pytest.mark.parametrize("data", [b"", b"no midi", midi([]), midi(note(40, 0, 9, channel=9))])
+def test_a_bad_seed_is_refused_and_loses_nothing(tmp_path: Path, data: bytes) -> None:
+    source, out = tmp_path / "bad.mid", tmp_path / "out.mid"
+    source.write_bytes(data)
+    out.write_bytes(b"precious")
+    assert "bad.mid" in refused("render", source, "-o", out)
+    assert out.read_bytes() == b"precious"
+
+
+def test_a_place_that_cannot_be_written_is_found_first(tmp_path: Path) -> None:
+    source = seed(tmp_path)
+    assert "does not exist" in refused("render", source, "-o", tmp_path / "none" / "out.mid")
+    assert "is a folder" in refused("render", source, "-o", tmp_path)
+    assert "does not exist" in refused("render", source, "-o", tmp_path / "o.mid", "--wav", tmp_path / "none" / "o.wav")
+    assert not (tmp_path / "o.mid").exists()
+
+
+def test_bars_need_a_beat(tmp_path: Path) -> None:
+    free = [message for i in range(60) for message in note(60 + i % 12, 97 + i * 37 % 83, 61)]
+    source, out = seed(tmp_path, free), tmp_path / "o.mid"
+    assert "--bpm" in refused("render", source, "-o", out, "--bars", 4)
+    render(source, "-o", out, "--bars", 4, "--bpm", 100)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [("--temperature", "nan"), ("--top-p", 0), ("--bpm", 0), ("--seconds", -1), ("--notes", 0), ("--bars", 0)],
+)
+def test_a_bad_number_is_named(tmp_path: Path, flags: tuple[str, object]) -> None:
+    assert str(flags[0]) in refused("render", seed(tmp_path), "-o", tmp_path / "o.mid", *flags)
+
+
+def test_two_goals_are_one_too_many(tmp_path: Path) -> None:
+    refused("render", seed(tmp_path), "-o", tmp_path / "o.mid", "--notes", 3, "--bars", 3)
+
+
+def test_a_seed_that_is_missing_is_named(tmp_path: Path) -> None:
+    assert "none.mid" in refused("render", tmp_path / "none.mid", "-o", tmp_path / "o.mid")
+
+
+def test_every_note_of_an_unseen_seed_ends(tmp_path: Path) -> None:
+    out = tmp_path / "out.mid"
+    for random_seed in range(5):
+        render(seed(tmp_path), "-o", out, "--random-seed", random_seed, "--temperature", 2.0)
+        score = files.read(out)
+        assert score.stuck == 0
+        assert sum(isinstance(e, NoteOn) for e in score.events) * 2 == len(score.events)
