@@ -94,7 +94,7 @@ CHOICES = {"ports.api": ("auto", "alsa", "jack", "coremidi", "winmm")}
 def load(path: Path | None = None) -> Settings:
     """The shipped defaults, with a file's settings over them. Raises `BadSetting`."""
     settings = _read(shipped.folder("config") / "default.yaml", Settings())
-    return settings if path is None else _read(path, settings)
+    return _read(path, settings) if path is not None else settings
 
 
 # The command line's name of each setting that has one.
@@ -145,7 +145,8 @@ def _read(path: Path, base: Settings) -> Settings:
         return base
     if not isinstance(values, dict):
         raise BadSetting(f"{path}: settings are `key: value` lines")
-    return _merge(base, values, lambda key: f"{path}: `{key}`")
+    merged: Settings = _merge(base, values, lambda key: f"{path}: `{key}`")
+    return merged
 
 
 def _merge(base: Any, values: Mapping[Any, Any], label: Callable[[str], str], room: str = "") -> Any:

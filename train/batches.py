@@ -264,7 +264,8 @@ def in_order(source: Sequence[Piece], batch: int, steps: int) -> Iterator[tuple[
                 rows[row] = (waiting.pop(), 0) if waiting else (-1, 0)
         if all(i < 0 for i, _ in rows):
             return
-        yield stack([window(source[i], begin, steps) if i >= 0 else _idle(source[0], steps) for i, begin in rows]), [i for i, _ in rows]
+        windows = [window(source[i], begin, steps) if i >= 0 else _idle(source[0], steps) for i, begin in rows]
+        yield stack(windows), [i for i, _ in rows]
         rows = [(i, begin + steps) for i, begin in rows]
 
 

@@ -72,4 +72,5 @@ def network(
             if name == "dt":
                 nats = nats + LOG_WIDTH[target]
             np.add.at(sums[:, column], rows, (nats * window.weights[name]).sum(axis=1))
-    return [PieceNats(p, dict(zip(ATTRIBUTES, row.tolist(), strict=True))) for p, row in zip(source, sums, strict=False)]
+    by_piece = [dict(zip(ATTRIBUTES, row.tolist(), strict=True)) for row in sums[:-1]]  # the last row took the idle
+    return [PieceNats(piece, nats) for piece, nats in zip(source, by_piece, strict=True)]

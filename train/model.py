@@ -98,10 +98,12 @@ def build(shape: Shape, batch: int, dropout: float = 0.0) -> keras.Model:
     ]
     velocity = keras.layers.Dense(codec.VELOCITIES, name="velocity_out")(keras.ops.relu(keras.layers.Add()(seen)))
 
-    outputs = {"dt": dt, "what": what, "velocity": velocity}
+    def logp(name: str, logits: keras.KerasTensor) -> keras.KerasTensor:
+        return keras.layers.Activation("log_softmax", dtype="float32", name=name)(logits)
+
     return keras.Model(
         [tokens, context, known, allowed, keep, target_what],
-        {name: keras.layers.Activation("log_softmax", dtype="float32", name=name)(out) for name, out in outputs.items()},
+        {"dt": logp("dt", dt), "what": logp("what", what), "velocity": logp("velocity", velocity)},
     )
 
 

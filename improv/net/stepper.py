@@ -66,8 +66,10 @@ class Stepper:
 
     def what(self, hidden: np.ndarray, dt: int, phase: int) -> np.ndarray:
         """Log-probabilities [256], nothing masked."""
-        return self._what({"hidden": hidden, "known": np.array((dt, phase), np.int32)}, ("what",))[0][0]
+        (logp,) = self._what({"hidden": hidden, "known": np.array((dt, phase), np.int32)}, ("what",))
+        return logp.reshape(-1)
 
     def velocity(self, hidden: np.ndarray, dt: int, what: int) -> np.ndarray:
         """Log-probabilities [32]."""
-        return self._velocity({"hidden": hidden, "known": np.array((dt, what), np.int32)}, ("velocity",))[0][0]
+        (logp,) = self._velocity({"hidden": hidden, "known": np.array((dt, what), np.int32)}, ("velocity",))
+        return logp.reshape(-1)
