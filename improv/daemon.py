@@ -202,9 +202,9 @@ class Wiring(NamedTuple):
 def find_ports(settings: Settings) -> Wiring:
     """Match the names to what is there. Raises `ports.PortError`."""
     wanted = settings.ports
-    there = ports.choose(wanted.api)
     if sys.platform == "win32" and wanted.virtual:
         raise ports.PortError(f"--virtual: {ports.LOOPMIDI}")
+    there = ports.choose(wanted.api)
     builtin = (wanted.output or "").casefold() == "builtin"
     missing = [flag for flag, name in (("--in", wanted.input), ("--out", wanted.output)) if name is None]
     if missing and not wanted.virtual:
@@ -258,9 +258,9 @@ def listen(settings: Settings) -> int:
     sys.setswitchinterval(1e-4)
     gc.freeze()
     with _signals(inbox):
-        if card.licence and "NC" in card.licence:
-            print(f"weights {card.name}: {card.licence}")
         print(wiring.describe(settings, card.name), flush=True)
+        if "NC" in card.licence:
+            print(f"weights {card.name}: {card.licence}", flush=True)
         try:
             loop.run(replace_outlet)
         finally:

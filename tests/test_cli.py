@@ -11,6 +11,12 @@ from pathlib import Path
 import mido
 import pytest
 
+from improv.config import Settings, override
+from improv.daemon import find_ports
+from improv.errors import BadInput
+from improv.midi import files, sound
+from improv.music.events import NoteOff, NoteOn
+
 NO_SERVER = {**os.environ, "JACK_DEFAULT_SERVER": "improv-none", "JACK_NO_START_SERVER": "1"}
 
 
@@ -78,3 +84,19 @@ def test_the_demo_plays_a_duet_and_leaves_it(tmp_path: Path) -> None:
 def test_the_demo_finds_an_unwritable_place_first(tmp_path: Path) -> None:
     result = improv("demo", "--out", str(tmp_path / "none"))
     assert result.returncode == 2 and "none" in result.stderr
+
+
+def test_windows_is_pointed_to_loopmidi(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(BadInput, match="loopMIDI"):
+        find_ports(override(Settings(), virtual=True))
+
+
+def test_without_fluidsynth_there_is_sound_all_the_same(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "a.mid"
+    files.write(path, [files.Part("player", 1, [NoteOn(0, 60, 80), NoteOff(500_000_000, 60)])])
+    monkeypatch.setattr(sound, "_fluidsynth", lambda: None)
+    assert sound.render_wav(path, tmp_path / "a.wav") == "pretty_midi's synthesiser"
+    assert (tmp_path / "a.wav").stat().st_size > 40_000
+    with pytest.raises(BadInput, match="FluidSynth's library is not installed"):
+        sound.Synth()

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from improv.errors import BadInput
+from improv.hush import hushed
 from improv.midi import wire
 
 RATE = 44100
+DRIVERS = (None, "jack")  # the platform's own, then JACK
 NO_FLUIDSYNTH = "FluidSynth's library is not installed (Debian: libfluidsynth3, macOS: brew install fluid-synth)"
 
 
@@ -30,6 +32,19 @@ def _fluidsynth() -> Any:
     return fluidsynth
 
 
+def _started(binding: Any, driver: str | None) -> Any:
+    """A synthesiser that sounds through a driver, or None where that does not open."""
+    synth = binding.Synth(gain=0.6)
+    synth.setting("audio.period-size", 64)  # small: three times 64 frames are 4 ms
+    synth.setting("audio.periods", 3)
+    synth.setting("audio.jack.autoconnect", 1)
+    synth.start(driver=driver)
+    if synth.audio_driver is not None:
+        return synth
+    synth.delete()
+    return None
+
+
 class Synth:
     """FluidSynth playing through this machine's loudspeakers; takes MIDI messages like a port."""
 
@@ -37,12 +52,9 @@ class Synth:
         binding = _fluidsynth()
         if binding is None:
             raise BadInput(f"--out builtin: {NO_FLUIDSYNTH}")
-        self._synth = binding.Synth(gain=0.6)
-        # Small buffers: at 48 kHz 64 frames twice are under 3 ms.
-        self._synth.setting("audio.period-size", 64)
-        self._synth.setting("audio.periods", 3)
-        self._synth.start(driver=None)
-        if self._synth.audio_driver is None:
+        with hushed():  # each driver that does not open says so at length
+            self._synth = next((synth for driver in DRIVERS if (synth := _started(binding, driver))), None)
+        if self._synth is None:
             raise BadInput("--out builtin: no sound device opens on this machine; name a MIDI port with --out")
         font = self._synth.sfload(str(soundfont()))
         for number in range(16):

@@ -1,0 +1,296 @@
+"""A JACK server of one's own, the daemon on it, and a handle on the observer, for tests and the bench."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+
+from tests.observer import Sound, Stamped, sound
+
+RATE = 48000
+PERIOD = 64  # frames
+OBSERVER = Path(__file__).with_name("observer.py")
+REQUIRED = "IMPROV_REQUIRE_PORTS"  # set: real ports that do not open are a failure, not a skip
+
+Env = dict[str, str]
+Phrase = Sequence[tuple[float, Sequence[int]]]
+_numbers = itertools.count()
+
+
+class NoJack(Exception):
+    """JACK cannot be had here; the message says why."""
+
+
+@contextlib.contextmanager
+def server(period: int = PERIOD) -> Iterator[Env]:
+    """A private jackd without hardware; gives the environment that points a program to it. Raises NoJack."""
+    if shutil.which("jackd") is None:
+        raise NoJack("jackd is not installed (Debian and Ubuntu: apt install jackd2)")
+    name = f"improv-{os.getpid()}-{next(_numbers)}"
+    command = ["jackd", "-n", name, "-d", "dummy", "-r", str(RATE), "-p", str(period)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            env = {**os.environ, "JACK_DEFAULT_SERVER": name, "JACK_NO_START_SERVER": "1"}
+            _wait_until_it_answers(process, env)
+            yield env
+        finally:
+            process.terminate()
+
+
+def _wait_until_it_answers(process: subprocess.Popen[bytes], env: Env, patience_s: float = 15.0) -> None:
+    ask = [sys.executable, "-c", "import rtmidi; rtmidi.MidiOut(rtmidi.API_UNIX_JACK, name='ask').delete()"]
+    until = time.monotonic() + patience_s
+    while time.monotonic() < until:
+        if process.poll() is not None:
+            raise NoJack(f"jackd does not start here (exit status {process.returncode})")
+        if subprocess.run(ask, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0:
+            return
+        time.sleep(0.02)
+    raise NoJack(f"jackd did not answer within {patience_s:.0f} s")
+
+
+@contextlib.contextmanager
+def server_or_skip() -> Iterator[Env]:
+    """For fixtures: where there is no JACK the test is skipped, or fails where real ports are required."""
+    with contextlib.ExitStack() as stack:
+        try:
+            env = stack.enter_context(server())
+        except NoJack as reason:
+            (pytest.fail if os.environ.get(REQUIRED) else pytest.skip)(f"no real ports: {reason}")
+        yield env
+
+
+class _Lines:
+    """The lines of a pipe as they come, on a thread; `wait` sleeps until one fits."""
+
+    def __init__(self, pipe: IO[str], take: Callable[[str], None] | None = None) -> None:
+        self.lines: list[str] = []
+        self.ended = False
+        self.changed = threading.Condition()
+        self._take = take or self.lines.append
+        self._pipe = pipe
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        for line in self._pipe:
+            with self.changed:
+                self._take(line.rstrip("\n"))
+                self.changed.notify_all()
+        with self.changed:
+            self.ended = True
+            self.changed.notify_all()
+
+    def wait(self, holds: Callable[[], bool], timeout_s: float) -> bool:
+        with self.changed:
+            self.changed.wait_for(lambda: holds() or self.ended, timeout_s)
+            return holds()
+
+    def join(self) -> None:
+        self._thread.join()
+
+
+class Player:
+    """The observer's process: plays phrases, and keeps what was sent and received."""
+
+    def __init__(self, env: Env, *arguments: str) -> None:
+        """By default on the ports that `improv listen --virtual` opens."""
+        arguments = arguments or ("--to", "improv in", "--from", "improv out")
+        command = [sys.executable, str(OBSERVER), *arguments]
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, env=env, stdin=pipe, stdout=pipe, text=True, bufsize=1)
+        self.sent: list[Stamped] = []
+        self.received: list[Stamped] = []
+        self.report: dict[str, Any] = {}
+        self._readies = self._played = self._told = 0
+        assert self._process.stdout is not None
+        self._lines = _Lines(self._process.stdout, self._take)
+        self._wait(lambda: self._readies == 1, 15.0, "open its ports")
+
+    def _take(self, line: str) -> None:
+        for kind, value in json.loads(line).items():
+            if kind in ("sent", "received"):
+                getattr(self, kind).append(Stamped(value[0], tuple(value[1])))
+            elif kind == "all":
+                self.report = value
+            elif kind == "ready":
+                self._readies += 1
+            elif kind == "played":
+                self._played += 1
+
+    def _wait(self, holds: Callable[[], bool], timeout_s: float, what: str) -> None:
+        assert self._lines.wait(holds, timeout_s), f"the observer did not {what} within {timeout_s:.1f} s"
+
+    def _tell(self, **command: Any) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(command) + "\n")
+        self._process.stdin.flush()
+
+    def start(self, phrase: Phrase) -> int:
+        """Begin to play; give the number to `finish` it by."""
+        self._tell(play=[[after_s, list(message)] for after_s, message in phrase])
+        self._told += 1
+        return self._told
+
+    def finish(self, number: int, timeout_s: float) -> None:
+        self._wait(lambda: self._played >= number, timeout_s, "play its phrase")
+
+    def play(self, phrase: Phrase) -> list[Stamped]:
+        """Play a phrase to its end; give its messages as they were sent."""
+        self.finish(self.start(phrase), phrase[-1][0] + 10.0)
+        return self.sent[-len(phrase) :]
+
+    def connect(self) -> None:
+        """Find the ports anew."""
+        number = self._readies + 1
+        self._tell(connect=1)
+        self._wait(lambda: self._readies >= number, 15.0, "connect")
+
+    def wait(self, holds: Callable[[], bool], timeout_s: float) -> bool:
+        """Until something received makes it so."""
+        return self._lines.wait(holds, timeout_s)
+
+    def wait_for_quiet(self, quiet_s: float, timeout_s: float) -> bool:
+        """Until nothing was received for so long."""
+        until = time.monotonic() + timeout_s
+        while time.monotonic() < until:
+            seen = len(self.received)
+            if not self.wait(lambda seen=seen: len(self.received) > seen, quiet_s):
+                return True
+        return False
+
+    def notes(self, channel: int, after_ns: int = 0) -> list[Stamped]:
+        """The note-ons received on a channel."""
+        heard = list(self.received)
+        return [event for event in heard if event.note_on and event.channel == channel and event.time_ns > after_ns]
+
+    def wait_for_notes(self, channel: int, count: int = 1, after_ns: int = 0, timeout_s: float = 5.0) -> list[Stamped]:
+        """Wait for note-ons on a channel; give those that came."""
+        self.wait(lambda: len(self.notes(channel, after_ns)) >= count, timeout_s)
+        return self.notes(channel, after_ns)
+
+    def sound(self, at_ns: int | None = None, channel: int | None = None) -> Sound:
+        """What sounded at a time (now, where none is given)."""
+        heard = [event for event in self.received if at_ns is None or event.time_ns <= at_ns]
+        return sound(event for event in heard if channel is None or event.channel == channel)
+
+    def close(self) -> dict[str, Any]:
+        """End the observer's process; give its report."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        self._lines.join()
+        self._process.stdout.close()
+        self._process.wait()
+        return self.report
+
+    def __enter__(self) -> Player:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Daemon:
+    """`improv listen` in a process of its own, ready when it says so."""
+
+    def __init__(self, env: Env, *arguments: str, wait: bool = True) -> None:
+        command = [sys.executable, "-m", "improv", "listen", *arguments]
+        pipe = subprocess.PIPE
+        self.began = time.perf_counter()
+        self.process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True)
+        assert self.process.stdout is not None and self.process.stderr is not None
+        self.out, self.err = _Lines(self.process.stdout), _Lines(self.process.stderr)
+        self.start_up_s = float("nan")
+        if wait:
+            assert self.wait_until_listening(), f"improv did not listen: {self.err.lines}"
+
+    def wait_until_listening(self, timeout_s: float = 20.0) -> bool:
+        listening = self.out.wait(lambda: any(line.startswith("listening") for line in self.out.lines), timeout_s)
+        self.start_up_s = time.perf_counter() - self.began
+        return listening
+
+    @property
+    def outlet(self) -> int:
+        """The process id of the outlet."""
+        (child,) = children(self.process.pid)
+        return child
+
+    def signal(self, number: int) -> int:
+        """Gives the moment it was sent."""
+        now = time.perf_counter_ns()
+        self.process.send_signal(number)
+        return now
+
+    def wait(self, timeout_s: float = 10.0) -> int:
+        """The exit status."""
+        return self.process.wait(timeout_s)
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        for pipe, lines in ((self.process.stdout, self.out), (self.process.stderr, self.err)):
+            lines.join()
+            assert pipe is not None
+            pipe.close()
+
+    def __enter__(self) -> Daemon:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process started."""
+    found = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        found += [int(child) for child in path.read_text().split()]
+    return found
+
+
+def gone(pid: int, timeout_s: float = 3.0) -> bool:
+    """Wait until a process has ended. One that nobody has waited for yet has ended all the same."""
+    until = time.monotonic() + timeout_s
+    while time.monotonic() < until:
+        try:
+            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except OSError:
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def resident_kb(pid: int) -> int:
+    return _status_kb(Path(f"/proc/{pid}/status"), "VmRSS")
+
+
+def proportional_kb(pid: int) -> int:
+    """Resident memory, what is shared counted in shares."""
+    return _status_kb(Path(f"/proc/{pid}/smaps_rollup"), "Pss")
+
+
+def _status_kb(path: Path, key: str) -> int:
+    return next(int(line.split()[1]) for line in path.read_text().splitlines() if line.startswith(f"{key}:"))
+
+
+def kill(pid: int) -> int:
+    """Kill without warning; give the moment."""
+    now = time.perf_counter_ns()
+    os.kill(pid, signal.SIGKILL)
+    return now

@@ -1,0 +1,211 @@
+"""A player of its own: talks to a daemon over real ports, and stamps all that comes back.
+
+    python observer.py --to 'improv in' --from 'improv out'       # finds the ports by pattern, and waits for them
+    python observer.py --virtual --to 'Stage Piano' --from Synth  # opens ports of its own, in clients so named
+
+Commands are JSON lines on stdin; times are seconds from when the line is read:
+
+    {"play": [[0.0, [144, 60, 80]], [0.2, [128, 60, 0]]]}
+    {"connect": 1}          the daemon's ports were made anew: connect again
+    {"end": 1}              (or the end of stdin)
+
+Every message sent or received is a line on stdout at once, `{"sent": [ns, [bytes]]}` and
+`{"received": [ns, [bytes]]}`, stamped by the monotonic clock that all processes share. After all of
+a `play` is sent comes `{"played": n}`. The last line holds it all, and what still sounds:
+`{"all": {"sent": [...], "received": [...], "sounding": [[channel, pitch], ...], "pedals": [channel, ...]}}`.
+
+It imports nothing of improv: what it finds does not lean on what it examines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import queue
+import re
+import sys
+import threading
+import time
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import rtmidi
+
+SPIN_NS = 500_000
+PATIENCE_S = 10.0
+
+
+class Stamped(NamedTuple):
+    """A message and when it passed."""
+
+    time_ns: int
+    message: tuple[int, ...]
+
+    @property
+    def channel(self) -> int:
+        return (self.message[0] & 0x0F) + 1
+
+    @property
+    def kind(self) -> int:
+        return self.message[0] & 0xF0
+
+    @property
+    def note_on(self) -> bool:
+        return self.kind == 0x90 and self.message[2] > 0
+
+    @property
+    def note_off(self) -> bool:
+        return self.kind == 0x80 or (self.kind == 0x90 and self.message[2] == 0)
+
+
+class Sound(NamedTuple):
+    """What a synthesiser would still sound; channels from 1."""
+
+    notes: set[tuple[int, int]]  # channel and pitch
+    pedals: set[int]
+
+
+def sound(messages: Iterable[Stamped]) -> Sound:
+    """What sounds after those messages. Strict: every note-on wants a note-off of its own, by name."""
+    down: dict[tuple[int, int], int] = {}
+    sustained: set[tuple[int, int]] = set()
+    pedals: set[int] = set()
+    for event in messages:
+        if event.note_on:
+            key = (event.channel, event.message[1])
+            down[key] = down.get(key, 0) + 1
+        elif event.note_off:
+            key = (event.channel, event.message[1])
+            if down.get(key) and event.channel in pedals:
+                sustained.add(key)
+            down[key] = max(0, down.get(key, 0) - 1)
+        elif event.kind == 0xB0 and event.message[1] == 64:
+            if event.message[2] >= 64:
+                pedals.add(event.channel)
+            else:
+                pedals.discard(event.channel)
+                sustained = {key for key in sustained if key[0] != event.channel}
+    return Sound({key for key, count in down.items() if count} | sustained, pedals)
+
+
+class Ports:
+    """One output and one input, found by name or opened under a name. Either may be left out."""
+
+    def __init__(self, api: str, to: str | None, source: str | None, virtual: bool, heard: Any) -> None:
+        self._api = {"jack": rtmidi.API_UNIX_JACK, "alsa": rtmidi.API_LINUX_ALSA, "coremidi": rtmidi.API_MACOSX_CORE}[
+            api
+        ]
+        self._to, self._source, self._virtual, self._heard = to, source, virtual, heard
+        self._open: list[Any] = []
+        self.connect()
+
+    def connect(self) -> None:
+        for port in self._open:
+            port.close_port()
+            port.delete()
+        self._open.clear()
+        if self._source is not None:
+            port = self._opened(rtmidi.MidiIn, self._source, "observer-in")
+            port.ignore_types(sysex=False, timing=False, active_sense=False)
+            port.set_callback(lambda event, _: self._heard(time.perf_counter_ns(), event[0]))
+        if self._to is not None:
+            self._output = self._opened(rtmidi.MidiOut, self._to, "observer-out")
+
+    def _opened(self, kind: Any, name: str, client: str) -> Any:
+        port = kind(self._api, name=name if self._virtual else client)
+        self._open.append(port)
+        if self._virtual:
+            port.open_virtual_port("port")
+            return port
+        port.open_port(_find(port, name))
+        return port
+
+    def send(self, message: list[int]) -> None:
+        self._output.send_message(message)
+
+
+def _find(port: Any, name: str) -> int:
+    """The number of the first port whose name fits; waits for it. No system reports a new port to RtMidi."""
+    until = time.monotonic() + PATIENCE_S
+    while time.monotonic() < until:
+        for number, there in enumerate(port.get_ports()):
+            if re.search(name, there):
+                return number
+        time.sleep(0.01)
+    raise SystemExit(f"no port fits {name}")
+
+
+class Observer:
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self._sent: list[Stamped] = []
+        self._received: list[Stamped] = []
+        self._lines: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        # A thread of its own writes: a full pipe must not hold up the driver's thread.
+        self._writer = threading.Thread(target=self._write)
+        self._writer.start()
+        try:
+            self._ports = Ports(arguments.api, arguments.to, arguments.source, arguments.virtual, self._receive)
+        except BaseException:
+            self._lines.put(None)
+            raise
+        self._lines.put({"ready": True})
+
+    def _write(self) -> None:
+        while (line := self._lines.get()) is not None:
+            print(json.dumps(line), flush=self._lines.empty())
+
+    def _receive(self, now: int, message: list[int]) -> None:
+        self._received.append(Stamped(now, tuple(message)))
+        self._lines.put({"received": [now, message]})
+
+    def play(self, events: list[tuple[float, list[int]]]) -> None:
+        begin = time.perf_counter_ns()
+        for after_s, message in events:
+            _wait_until(begin + round(after_s * 1e9))
+            now = time.perf_counter_ns()
+            self._ports.send(message)
+            self._sent.append(Stamped(now, tuple(message)))
+            self._lines.put({"sent": [now, message]})
+        self._lines.put({"played": len(events)})
+
+    def follow(self, lines: Iterable[str]) -> None:
+        """Until told to end, or there are no more lines."""
+        try:
+            for line in lines:
+                command = json.loads(line)
+                if "play" in command:
+                    self.play(command["play"])
+                elif "connect" in command:
+                    self._ports.connect()
+                    self._lines.put({"ready": True})
+                else:
+                    break
+        finally:
+            notes, pedals = sound(list(self._received))
+            whole = {"sent": self._sent, "received": self._received, "sounding": sorted(notes), "pedals": list(pedals)}
+            self._lines.put({"all": whole})
+            self._lines.put(None)
+            self._writer.join()
+
+
+def _wait_until(time_ns: int) -> None:
+    """Sleep to just before, then spin: the phrase is to be even."""
+    left = time_ns - time.perf_counter_ns() - SPIN_NS
+    if left > 0:
+        time.sleep(left / 1e9)
+    while time.perf_counter_ns() < time_ns:
+        pass
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Plays phrases into a daemon and stamps what comes back.")
+    parser.add_argument("--api", default="jack")
+    parser.add_argument("--to", help="the port to play into (a pattern), or the client to open")
+    parser.add_argument("--from", dest="source", help="the port to hear (a pattern), or the client to open")
+    parser.add_argument("--virtual", action="store_true", help="open ports of its own instead of finding some")
+    sys.setswitchinterval(1e-4)
+    Observer(parser.parse_args()).follow(sys.stdin)
+
+
+if __name__ == "__main__":
+    main()
