@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 from improv.music.timeline import NS
 
@@ -17,7 +17,8 @@ TAIL_NS = 2 * NS  # the last notes sound on for at most so long
 S = TypeVar("S")
 
 
-class Planned(NamedTuple, Generic[S]):
+@dataclass(frozen=True)
+class Planned(Generic[S]):
     """An event that was sent ahead, and where the network stood before it."""
 
     due_ns: int
