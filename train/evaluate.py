@@ -153,17 +153,17 @@ def compare(held: Held) -> dict[str, Any]:
 
 def show(result: Mapping[str, Any], console: Console) -> None:
     """Print the table of a `summary`, with its `baselines` where it has them."""
-    table = Table(title=f"nats per note, {result['notes']:,} notes in {result['pieces']:,} pieces")
-    table.add_column("")
-    for name in ("notes", "total", *ATTRIBUTES, "on 10 ms", "a 388-event", "a second"):
-        table.add_column(name, justify="right")
+    table = Table(title=f"nats per note, {result['notes']:,} notes in {result['pieces']:,} pieces", box=None)
+    table.add_column("", no_wrap=True)
+    for name in ("notes", "total", *ATTRIBUTES, "10 ms", "/event", "/s"):
+        table.add_column(name, justify="right", no_wrap=True)
     _row(table, "network", result)
     for corpus, figures in result["by_corpus"].items():
         _row(table, f"  {corpus}", figures)
     for name, figures in result.get("baselines", {}).items():
         if name in baselines.NAMES:
             _row(table, name, figures)
-    console.print(table)
+    console.print(table, "10 ms: on a grid of 10 ms. /event: per event of the 388-event scheme. /s: per second.", sep="\n")
 
 
 def _row(table: Table, name: str, figures: Mapping[str, Any]) -> None:
