@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 pytest.importorskip("tensorflow", reason="needs the train extra")
 
 from improv.net import codec, weights
 from improv.net.stepper import Stepper
 from tests import corpora
-from train import evaluate, export, fit, graphs, likelihood, model, recipe
+from train import cli, evaluate, export, fit, graphs, likelihood, model, recipe
 
 # The ignored ones are TensorFlow's own, about NumPy 2.
 pytestmark = [pytest.mark.train, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
@@ -78,14 +79,15 @@ def test_a_run_becomes_a_folder_that_plays(tmp_path: Path) -> None:
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
     figures = tmp_path / "figures.json"
-    said = corpora.improv_train("evaluate", str(out), str(data), "--json", str(figures))
-    assert "markov_mixed" in said
+    done = CliRunner().invoke(cli.app, ["evaluate", str(out), str(data), "--json", str(figures)])
+    assert done.exit_code == 0 and "markov_mixed" in done.stdout
     result = json.loads(figures.read_text())
     assert result["nats_per_note"] == pytest.approx(card.nats_per_note, abs=0.01)
     assert set(result["baselines"]) == {"uniform", "unigram", "markov", "markov_mixed", "markov_orders"}
     assert {"notes", "nats_per_note_10ms", "nats_per_event_388", "by_attribute", "by_corpus"} <= set(result)
 
-    corpora.improv_train("evaluate", str(out), str(tmp_path / "tunes"), "--json", str(figures))
+    done = CliRunner().invoke(cli.app, ["evaluate", str(out), str(tmp_path / "tunes"), "--json", str(figures)])
+    assert "broken.mid: left out" in done.stderr
     assert json.loads(figures.read_text())["pieces"] == 10
 
 

@@ -9,6 +9,7 @@ tick of 10.417 ms at 120 bpm, so on a grid of 10 ms it costs 2 ln(10.417 / 10) m
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -62,6 +63,8 @@ def read_weights(folder: Path) -> Weights:
         raise BadInput(f"weights {folder}: there is no params.npz in it; export them again") from None
     except (KeyError, TypeError):
         raise BadInput(f"weights {folder}: its card.yaml states no shape and tier; export them again") from None
+    except (OSError, ValueError, zipfile.BadZipFile):
+        raise BadInput(f"weights {folder}: its params.npz is damaged; export them again") from None
 
 
 def read_pieces(paths: Sequence[Path], split: str, part: str, tier: str) -> Held:
@@ -163,7 +166,8 @@ def show(result: Mapping[str, Any], console: Console) -> None:
     for name, figures in result.get("baselines", {}).items():
         if name in baselines.NAMES:
             _row(table, name, figures)
-    console.print(table, "10 ms: on a grid of 10 ms. /event: per event of the 388-event scheme. /s: per second.", sep="\n")
+    console.print(table)
+    console.print("10 ms: on a grid of 10 ms. /event: per event of the 388-event scheme. /s: per second.")
 
 
 def _row(table: Table, name: str, figures: Mapping[str, Any]) -> None:

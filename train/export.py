@@ -70,9 +70,9 @@ def export(run: Path, out: Path, data: Path | None = None, baselines: bool = Tru
 
 def read_run(run: Path) -> tuple[Recipe, dict[str, np.ndarray]]:
     """The recipe and the best parameters of a run."""
-    for name, remedy in (("recipe.yaml", "copy its recipe there"), ("best.npz", "let fit reach its first validation")):
+    for name in ("recipe.yaml", "best.npz", "history.csv"):
         if not (run / name).is_file():
-            raise BadInput(f"{run}: there is no {name} in it; give the folder that fit made, or {remedy}")
+            raise BadInput(f"{run}: there is no {name} in it; give a folder where fit has come to its first validation")
     with np.load(run / "best.npz", allow_pickle=False) as file:
         return read_recipe(run / "recipe.yaml"), {name: file[name] for name in file.files}
 

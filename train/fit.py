@@ -138,7 +138,9 @@ class Run:
             }
         )
         if score.nats_per_note < best:
-            np.savez(self.folder / "best.npz", **parameters)
+            partial = self.folder / "best.partial.npz"
+            np.savez(partial, **parameters)
+            os.replace(partial, self.folder / "best.npz")  # so that it can be exported while training goes on
         self._write_history()
         print(f"update {self.done}: validation {score.nats_per_note:.3f} nats/note", flush=True)
 
