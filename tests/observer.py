@@ -20,6 +20,7 @@ It imports nothing of improv: what it finds does not lean on what it examines.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import queue
 import re
@@ -33,6 +34,7 @@ import rtmidi
 
 SPIN_NS = 500_000
 PATIENCE_S = 10.0
+BATCH_S = 0.002
 
 
 class Stamped(NamedTuple):
@@ -151,8 +153,15 @@ class Observer:
         self._lines.put({"ready": True})
 
     def _write(self) -> None:
+        """In batches, so that it seldom stands in the driver's way: who reads too slowly loses messages."""
         while (line := self._lines.get()) is not None:
-            print(json.dumps(line), flush=self._lines.empty())
+            time.sleep(BATCH_S)
+            batch: list[dict[str, Any] | None] = [line]
+            while not self._lines.empty():
+                batch.append(self._lines.get())
+            print("\n".join(json.dumps(line) for line in batch if line is not None), flush=True)
+            if batch[-1] is None:
+                return
 
     def _receive(self, now: int, message: list[int]) -> None:
         self._received.append(Stamped(now, tuple(message)))
@@ -204,6 +213,7 @@ def main() -> None:
     parser.add_argument("--from", dest="source", help="the port to hear (a pattern), or the client to open")
     parser.add_argument("--virtual", action="store_true", help="open ports of its own instead of finding some")
     sys.setswitchinterval(1e-4)
+    gc.disable()  # a collection holds up the driver's thread, and nothing here makes cycles
     Observer(parser.parse_args()).follow(sys.stdin)
 
 

@@ -260,7 +260,9 @@ def test_a_wrong_name_lists_the_ports(env: Env, side: str) -> None:
     names = {"--in": "stage", "--out": "warm", side: "harpsichord"}
     with Player(env, *NAMED):
         flags = [word for pair in names.items() for word in pair]
-        done = subprocess.run([sys.executable, "-m", "improv", "listen", *flags], env=env, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "improv", "listen", *flags], env=env, capture_output=True, text=True
+        )
     assert done.returncode == 2 and done.stdout == ""
     (sentence,) = done.stderr.splitlines()
     assert "harpsichord" in sentence

@@ -28,6 +28,7 @@ from improv.music.schedule import MACHINE, THRU, Schedule
 SPIN_NS = 800_000  # sleep until so long before an event, then spin: a sleep alone wakes too late
 HEARTBEAT_NS = 100_000_000
 HEARTBEAT_LOST_NS = 1_000_000_000
+BURST, BURST_S = 16, 0.002  # a slow receiver loses messages of a longer burst (seen over JACK at 64 frames)
 DRAIN_S = 0.05  # a driver sends what it was given within a few of its periods
 
 PLAY, FORWARD, YIELD, BEAT, LEAVE = range(5)
@@ -214,11 +215,7 @@ def main() -> None:
         print(f"output: {error}", flush=True)
         sys.exit(2)
     print("ready", flush=True)
-    for channel in target.release:
-        for pitch in range(128):
-            output.send(wire.spell(NoteOff(0, pitch), channel))
-        for number in (wire.SUSTAIN, wire.ALL_NOTES_OFF, wire.ALL_SOUND_OFF):
-            output.send(bytes((wire.CONTROL | channel - 1, number, 0)))
+    _release(target.release, output.send)
 
     def receive() -> None:
         for time_ns, command, length, message in _frames(os.fdopen(0, "rb", buffering=0), _FRAME):
@@ -230,6 +227,17 @@ def main() -> None:
     serve(inbox, output.send, write)
     time.sleep(DRAIN_S)
     output.close()
+
+
+def _release(channels: tuple[int, ...], send: Callable[[bytes], None]) -> None:
+    """End whatever an outlet that died left sounding: nobody knows what that was."""
+    controls = (wire.SUSTAIN, wire.ALL_NOTES_OFF, wire.ALL_SOUND_OFF)
+    messages = [bytes((wire.CONTROL | channel - 1, number, 0)) for number in controls for channel in channels]
+    messages += [wire.spell(NoteOff(0, pitch), channel) for pitch in range(128) for channel in channels]
+    for number, message in enumerate(messages, start=1):
+        send(message)
+        if number % BURST == 0:
+            time.sleep(BURST_S)
 
 
 def _reporter(descriptor: int) -> Callable[[Sent], None]:
