@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,8 @@ from improv.midi.recorder import Recorder
 from improv.music.events import NoteOff, NoteOn
 from improv.net import weights
 
-BEAT_NS = 600_000_000  # 100 bpm, played freely
+BPM = 100.0
+BEAT_NS = round(60e9 / BPM)
 LEAD_NS = 300_000_000
 
 
@@ -78,6 +80,7 @@ class Screen:
 def demo(settings: Settings, folder: Path) -> None:
     """Leaves duet.mid, duet.wav and duet.png in `folder`. Raises `BadInput`."""
     card, net = weights.load(settings.weights)
+    settings = replace(settings, bpm=BPM)
     seed = settings.random_seed if settings.random_seed is not None else now_ns()
     engine = Engine(net, settings.musicianship(seed))
     inbox: Inbox = queue.SimpleQueue()
@@ -89,7 +92,7 @@ def demo(settings: Settings, folder: Path) -> None:
 
     outlet = ThreadOutlet(lambda message: None, report)  # an in-process port; what it sends is recorded
     loop = Loop(engine, inbox, outlet, settings.channels.output, recorder)
-    print(f"A phrase is played into improv (weights {card.name}); it listens, and answers in time.")
+    print(f"A phrase is played into improv at {BPM:.0f} bpm (weights {card.name}); it listens, and answers in time.")
     ears = Ears(inbox, settings, thru=None)
 
     def hear(message: bytes) -> None:
@@ -114,7 +117,7 @@ def _leave(recorder: Recorder, folder: Path) -> None:
     from improv.plot import piano_roll
 
     midi, wav, png = (folder / f"duet.{kind}" for kind in ("mid", "wav", "png"))
-    recorder.write(midi)
+    recorder.write(midi, BPM)
     print(f"{midi}: both parts, as MIDI")
     print(f"{wav}: sound by {render_wav(midi, wav)}")
     player, improviser = recorder.from_zero()

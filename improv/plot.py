@@ -41,7 +41,8 @@ def piano_roll(player: Part, improviser: Part, path: Path) -> None:
     figure = Figure(figsize=(6 + 10 * min(end, SECONDS_WIDE) / SECONDS_WIDE, 4.5), layout="constrained")
     axes = figure.subplots()
     for name, colour, part in zip(("player", "improviser"), COLOURS, parts, strict=True):
-        axes.broken_barh([], (0, 0), facecolors=colour, label=name)
+        if part:
+            axes.broken_barh([], (0, 0), facecolors=colour, label=name)
         for start, length, pitch in part:
             axes.broken_barh([(start, max(length, 0.02))], (pitch - 0.4, 0.8), facecolors=colour)
     octaves = range(low, high + 1, 12)
