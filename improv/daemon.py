@@ -254,9 +254,7 @@ def listen(settings: Settings) -> int:
         replacement.wait_until_ready()
         return replacement
 
-    # LiteRT gives up the interpreter lock in each step and waits a whole switch interval to get it back.
-    sys.setswitchinterval(1e-4)
-    gc.freeze()
+    be_prompt()
     with _signals(inbox):
         print(wiring.describe(settings, card.name), flush=True)
         if "NC" in card.licence:
@@ -269,6 +267,13 @@ def listen(settings: Settings) -> int:
                 _save(recorder, folder, settings.bpm)
     report(loop.tally)
     return 0
+
+
+def be_prompt() -> None:
+    """Set this process up for threads that must not wait for one another."""
+    # LiteRT gives up the interpreter lock in each step and waits a whole switch interval to get it back.
+    sys.setswitchinterval(1e-4)
+    gc.freeze()
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from improv.clock import now_ns
 from improv.config import Settings
-from improv.daemon import Ears, Inbox, Loop, percentile
+from improv.daemon import Ears, Inbox, Loop, be_prompt, percentile
 from improv.engine import Engine
 from improv.midi import wire
 from improv.midi.outlet import PLAY, Frame, Sent, ThreadOutlet
@@ -99,6 +99,7 @@ def demo(settings: Settings, folder: Path) -> None:
         ears.hear(message)
         screen.note("player", message)
 
+    be_prompt()
     player = _Player(hear)
     loop.run(until=lambda: engine.answers > 0 and engine.resting)
     player.close()
