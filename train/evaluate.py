@@ -29,6 +29,7 @@ from train.likelihood import ATTRIBUTES, PieceNats
 TICK_MS = 60_000 / 120 / 48  # at 120 bpm, as free playing is counted
 TO_10MS = 2 * float(np.log(TICK_MS / 10))  # nats per note
 SHIFT_MS = 1000  # the longest time shift of the 388-event scheme
+BATCH = 32
 GROUP = 96  # pieces scored between two movements of the progress bar
 
 
@@ -112,7 +113,7 @@ def network(values: Mapping[str, np.ndarray], shape: model.Shape, source: Sequen
     """As `likelihood.network`, with a progress bar."""
     by_length = sorted(source, key=lambda piece: len(piece.columns["dt"]))
     groups = [by_length[i : i + GROUP] for i in range(0, len(by_length), GROUP)]
-    scored = [likelihood.network(values, shape, group) for group in track(groups, "network")]
+    scored = [likelihood.network(values, shape, group, min(BATCH, len(group))) for group in track(groups, "network")]
     return [one for group in scored for one in group]
 
 
