@@ -14,7 +14,7 @@ import mido
 import pytest
 
 from tests.jack import Daemon, Env, Phrase, Player, gone, kill, resident_kb, server_or_skip
-from tests.observer import Stamped
+from tests.observer import Stamped, sound
 
 pytestmark = pytest.mark.jack
 
@@ -232,14 +232,18 @@ def test_a_flood_is_survived(env: Env) -> None:
         for flood in (controls, notes):
             player.play(flood)
         assert player.wait_for_quiet(1.0, timeout_s=20.0)
-        player.wait(lambda: False, 2.0)  # it may answer the flood
         assert sum(map(resident_kb, processes)) - before_kb < 30_000
+        # RtMidi over JACK loses some of so many where the machine is busy: nothing is to stay held.
+        player.play(at_once([0xB0, 123, 0]))
         ended_ns = player.play(quick())[-1].time_ns
         assert player.wait_for_notes(MACHINE, 2, after_ns=ended_ns), "no answer after the flood"
         assert daemon.process.poll() is None and daemon.outlet == processes[1]
         signalled_ns = daemon.signal(signal.SIGTERM)
         assert daemon.wait() == 0
-        assert stays_silent(player, signalled_ns, channel=None)
+        player.wait_for_quiet(0.3, timeout_s=2.0)
+        since = [event for event in player.received if event.time_ns > ended_ns and event.channel == MACHINE]
+        assert sound(since) == (set(), set())
+        assert max(event.time_ns for event in since) < signalled_ns + SILENT_NS
 
 
 @pytest.mark.parametrize(
