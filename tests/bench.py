@@ -1,0 +1,368 @@
+"""Every figure this machine gives, each with its target: `make bench`, or `python -m tests.bench [--json FILE]`.
+
+Nothing else should run meanwhile. Notochord is a peer to compare with; it wants an environment of its own:
+
+    python3 -m venv ~/notochord && ~/notochord/bin/pip install torch==2.13.0 notochord
+    NOTOCHORD_PYTHON=~/notochord/bin/python make bench
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+from improv import doctor
+from improv.daemon import percentile
+from improv.net import weights
+from improv.net.stepper import GRAPHS, Stepper
+from tests import jack
+from tests.jack import Daemon, Env, Phrase, Player
+
+ROUNDS = 6  # what is compared takes turns, so that both meet the same weather
+EVENTS = 200  # a round
+PEER_EVENTS = 40
+STARTS = 7
+REST_S = 10.0
+EIGHTHS_S, SIXTEENTHS_S = 0.25, 0.1
+PHRASES, DECISIONS = 20, 40
+SILENCE_S = 0.3  # after which a phrase is over, where the decision itself is measured
+LOOP_MESSAGES = 200  # a round
+SETTLE_S = 0.1
+TURN_CC = 67
+PRESS: Phrase = [(0.0, (0xB0, TURN_CC, 127)), (0.0, (0xB0, TURN_CC, 0))]
+LISTEN = ("--virtual", "--api", "jack", "--turn-cc", str(TURN_CC))
+INSTALL = "python3 -m venv ~/notochord && ~/notochord/bin/pip install torch==2.13.0 notochord"
+
+# Echoes what it hears from the driver's callback: the transport, and nothing else.
+ECHO = """
+import rtmidi, sys
+source = rtmidi.MidiIn(rtmidi.API_UNIX_JACK, name="echo-in")
+sink = rtmidi.MidiOut(rtmidi.API_UNIX_JACK, name="echo-out")
+source.set_callback(lambda event, _: sink.send_message(event[0]))
+sink.open_virtual_port("echo out")
+source.open_virtual_port("echo in")
+sys.stdin.read()
+"""
+
+# One event as its own improviser plays it: told what happened, asked what is next. One line in, one out.
+PEER = """
+import json, sys, time
+import torch
+from notochord import Notochord
+torch.set_num_threads(1)
+peer = Notochord().eval()
+peer.reset()
+print("ready", flush=True)
+for line in sys.stdin:
+    times = []
+    for _ in range(int(line)):
+        began = time.perf_counter()
+        with torch.inference_mode():
+            peer.feed(1, 60, 0.1, 80)
+            peer.query()
+        times.append((time.perf_counter() - began) * 1e3)
+    print(json.dumps(times), flush=True)
+"""
+
+
+class Figure(NamedTuple):
+    """One line of the report; `most` and `least` are its target, where it has one."""
+
+    name: str
+    value: float
+    unit: str
+    most: float | None = None
+    least: float | None = None
+
+    @property
+    def met(self) -> bool | None:
+        if self.most is None and self.least is None:
+            return None
+        return (self.most is None or self.value <= self.most) and (self.least is None or self.value >= self.least)
+
+    def line(self) -> str:
+        span = " to ".join(f"{bound:g}" for bound in (self.least, self.most) if bound is not None)
+        target = f"target {'≤ ' if self.least is None else ''}{span} {self.unit}" if span else ""
+        verdict = {None: "", True: "met", False: "MISSED"}[self.met]
+        return f"  {self.name:<58}{self.value:10.3f} {self.unit:<4}{target:<24}{verdict}".rstrip()
+
+
+Section = Iterator[Figure]
+
+
+def both(name: str, values: list[float], unit: str, most: float | None = None) -> Section:
+    """Median and p99; the target is the latter's."""
+    yield Figure(f"{name}, median", percentile(values, 0.5), unit)
+    yield Figure(f"{name}, p99", percentile(values, 0.99), unit, most)
+
+
+# One event
+
+
+def bare_ms(interpreters: list[Interpreter], events: int) -> list[float]:
+    """Nothing but the invokes of one note-on."""
+    times = []
+    for _ in range(events):
+        began = time.perf_counter()
+        for interpreter in interpreters:
+            interpreter.invoke()
+        times.append((time.perf_counter() - began) * 1e3)
+    return times
+
+
+def _interpreters(folder: Path) -> list[Interpreter]:
+    found = [Interpreter(model_path=str(folder / f"{graph}.tflite"), num_threads=1) for graph in GRAPHS]
+    for interpreter in found:
+        interpreter.allocate_tensors()
+    return found
+
+
+@contextlib.contextmanager
+def _one_core() -> Iterator[None]:
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@contextlib.contextmanager
+def _peer() -> Iterator[Callable[[int], list[float]] | None]:
+    """Notochord in its own interpreter, where there is one."""
+    python = os.environ.get("NOTOCHORD_PYTHON")
+    if not python:
+        print(f"  Notochord is left out: NOTOCHORD_PYTHON names no interpreter that has it ({INSTALL})", flush=True)
+        yield None
+        return
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [python, "-c", PEER], stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True, bufsize=1
+    ) as process:
+        assert process.stdin is not None and process.stdout is not None
+        stdin, stdout = process.stdin, process.stdout
+        if stdout.readline() != "ready\n":
+            print(f"  Notochord is left out: {python} does not have it ({INSTALL})", flush=True)
+            yield None
+            return
+
+        def measure(events: int) -> list[float]:
+            stdin.write(f"{events}\n")
+            times: list[float] = json.loads(stdout.readline())
+            return times
+
+        yield measure
+
+
+def one_event(name: str) -> Section:
+    folder = weights.find(name)
+    with _one_core(), _peer() as peer:
+        net, interpreters = Stepper(folder), _interpreters(folder)
+        whole: list[float] = []
+        bare: list[float] = []
+        theirs: list[float] = []
+        for number in range(ROUNDS + 1):
+            if number == 1:  # the first round only warms
+                whole, bare, theirs = [], [], []
+            whole += doctor.event_ms(net, EVENTS)
+            bare += bare_ms(interpreters, EVENTS)
+            theirs += peer(PEER_EVENTS) if peer is not None else []
+    median = percentile(whole, 0.5)
+    yield Figure("one event, median", median, "ms", 0.18)
+    yield Figure("one event, p99", percentile(whole, 0.99), "ms")
+    yield Figure("the LiteRT invokes it is made of, median", percentile(bare, 0.5), "ms")
+    yield Figure("one event over its bare invokes", median / percentile(bare, 0.5), "x", 2.0)
+    if theirs:
+        yield Figure("Notochord's feed + query, random weights, median", percentile(theirs, 0.5), "ms")
+        yield Figure("Notochord over one event", percentile(theirs, 0.5) / median, "x")
+
+
+# The daemon at rest
+
+
+def start_up(env: Env) -> Section:
+    times = []
+    for _ in range(STARTS + 1):
+        with Daemon(env, *LISTEN) as daemon:
+            times.append(daemon.start_up_s)
+    yield Figure(f"process start to `listening`, median of {STARTS}", percentile(times[1:], 0.5), "s", 0.8)
+
+
+def cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def footprint(env: Env) -> Section:
+    """Memory after an answer, and the load while nothing is played; both processes."""
+    with Daemon(env, *LISTEN) as daemon, Player(env) as player:
+        player.play(even_line(6, EIGHTHS_S))
+        player.wait_for_notes(2, 3)
+        player.wait_for_quiet(2.5, 20.0)
+        processes = (daemon.process.pid, daemon.outlet)
+        yield Figure("resident memory, VmRSS", sum(map(jack.resident_kb, processes)) / 1024, "MB", 120)
+        yield Figure("resident memory, shared pages counted in shares", _shares(processes), "MB")
+        before_s, began = sum(map(cpu_s, processes)), time.perf_counter()
+        time.sleep(REST_S)
+        load = (sum(map(cpu_s, processes)) - before_s) / (time.perf_counter() - began)
+        yield Figure(f"CPU at rest, over {REST_S:.0f} s", 100 * load, "%", 1.0)
+
+
+def _shares(processes: tuple[int, ...]) -> float:
+    return sum(map(jack.proportional_kb, processes)) / 1024
+
+
+# The turn
+
+
+def even_line(notes: int, spacing_s: float) -> Phrase:
+    pitches = (60, 64, 67, 72, 71, 67, 65, 62)
+    strokes = [(i * spacing_s, (0x90, pitches[i % 8], 80)) for i in range(notes)]
+    lifts = [((i + 0.8) * spacing_s, (0x80, pitches[i % 8], 0)) for i in range(notes)]
+    return sorted(strokes + lifts)
+
+
+def turnarounds_s(player: Player, phrase: Phrase, times: int) -> list[float]:
+    """From the last release to the first note that comes back; each answer is stopped after it."""
+    found = []
+    for _ in range(times):
+        ended_ns = player.play(phrase)[-1].time_ns
+        first = player.wait_for_notes(2, 1, ended_ns, timeout_s=5.0)
+        assert first, "no answer came"
+        found.append((first[0].time_ns - ended_ns) / 1e9)
+        player.play(PRESS)
+        player.wait_for_quiet(SETTLE_S, 3.0)
+    return found
+
+
+def end_of_phrase(env: Env) -> Section:
+    with Daemon(env, *LISTEN, "--no-thru") as _, Player(env) as player:
+        found = turnarounds_s(player, even_line(6, EIGHTHS_S), PHRASES)
+    name = "even eighths at 120 bpm, last release to first note"
+    yield Figure(f"{name}, least", min(found), "s", least=0.25)
+    yield Figure(f"{name}, median", percentile(found, 0.5), "s", 0.8, 0.25)
+    yield Figure(f"{name}, p99", percentile(found, 0.99), "s", 0.8, 0.25)
+
+
+def decision(env: Env) -> Section:
+    """The silence is fixed, so that the moment of the decision is known to the player's side too."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder) / "fixed.yaml"
+        config.write_text(f"turns: {{shortest_silence_s: {SILENCE_S}, longest_silence_s: {SILENCE_S}}}\n")
+        with Daemon(env, *LISTEN, "--no-thru", "--config", str(config)) as _, Player(env) as player:
+            found = turnarounds_s(player, even_line(5, SIXTEENTHS_S), DECISIONS)
+    with _echo(env) as player:
+        hops_ms = percentile(loop_ms(player, LOOP_MESSAGES), 0.5)
+    delays = [(took - SILENCE_S) * 1e3 for took in found]
+    yield Figure("end of phrase decided to first note, transport included, p99", percentile(delays, 0.99), "ms")
+    yield from both("end of phrase decided to first note sent", [delay - hops_ms for delay in delays], "ms", 10.0)
+
+
+# Thru
+
+
+@contextlib.contextmanager
+def _echo(env: Env) -> Iterator[Player]:
+    with (
+        subprocess.Popen([sys.executable, "-c", ECHO], env=env, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL),
+        Player(env, "--to", "echo in", "--from", "echo out") as player,
+    ):
+        yield player
+
+
+def loop_ms(player: Player, messages: int) -> list[float]:
+    """There and back, for messages that fall anywhere in the driver's period."""
+    dice, at_s, phrase = random.Random(1), 0.0, []
+    for number in range(messages):
+        phrase.append((at_s, (0xB0, 1, number % 128)))
+        at_s += dice.uniform(0.004, 0.009)
+    heard = len(player.received)
+    sent = player.play(phrase)
+    player.wait(lambda: len(player.received) >= heard + messages, 3.0)
+    back = player.received[heard:]
+    assert [event.message for event in back] == [event.message for event in sent], "messages were lost"
+    return [(there.time_ns - here.time_ns) / 1e6 for here, there in zip(sent, back, strict=True)]
+
+
+def thru(env: Env) -> Section:
+    bare: list[float] = []
+    ours: list[float] = []
+    with _echo(env) as echo, Daemon(env, *LISTEN, "--thru") as _, Player(env) as player:
+        for _ in range(ROUNDS):
+            bare += loop_ms(echo, LOOP_MESSAGES)
+            ours += loop_ms(player, LOOP_MESSAGES)
+    for share, name, most in ((0.5, "median", None), (0.99, "p99", 1.0)):
+        transport, whole = percentile(bare, share), percentile(ours, share)
+        yield Figure(f"bare JACK loop at {jack.PERIOD} frames, {name}", transport, "ms")
+        yield Figure(f"thru's added delay, {name}", whole - transport, "ms", most)
+
+
+def lateness(env: Env) -> Section:
+    os.environ.update(env)  # the outlet's process inherits it
+    loop = doctor.loopback("jack")
+    yield Figure("scheduled against sent, median", loop.sent_late_p50, "ms")
+    yield Figure("scheduled against sent, p99", loop.sent_late_p99, "ms", 1.0)
+    yield Figure("one way through the outlet and JACK, median", loop.latency_p50, "ms", doctor.LATENCY_MS)
+    yield Figure("displacement from that, p99", loop.displacement_p99, "ms", doctor.DISPLACEMENT_MS)
+
+
+LIVE: tuple[tuple[str, Callable[[Env], Section]], ...] = (
+    ("start-up", start_up),
+    ("memory and rest", footprint),
+    ("the end of a phrase", end_of_phrase),
+    ("the decision", decision),
+    ("thru", thru),
+    ("the outlet", lateness),
+)
+
+
+def measure(name: str) -> Iterator[Figure]:
+    """Every figure as it is found, the sections announced."""
+    print(f"one event (weights {name})", flush=True)
+    yield from one_event(name)
+    try:
+        with jack.server() as env:
+            for title, section in LIVE:
+                print(title, flush=True)
+                yield from section(env)
+    except jack.NoJack as reason:
+        print(f"the daemon is not measured: {reason}", flush=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Prints every figure this machine gives, with its target.")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write them for programs as well")
+    parser.add_argument("--weights", default="open")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the processes started here end as well
+    load = os.getloadavg()[0]
+    print(f"{os.cpu_count()} cores, load {load:.1f}, Python {sys.version.split()[0]}, NumPy {np.__version__}")
+    figures = []
+    for figure in measure(arguments.weights):
+        print(figure.line(), flush=True)
+        figures.append(figure)
+    if arguments.json is not None:
+        found: list[dict[str, Any]] = [{**figure._asdict(), "met": figure.met} for figure in figures]
+        arguments.json.write_text(json.dumps({"load": load, "figures": found}, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
