@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from improv.errors import BadInput
 from improv.net import codec
 
 TIERS = {"open": ("permissive", "permissive_caveat", "own")}
@@ -60,18 +62,26 @@ class Batch(NamedTuple):
 
 
 def load(folder: Path, names: Sequence[str] | None = None) -> list[Corpus]:
-    """Every prepared corpus in a folder. Raises ValueError where one was made by another codec."""
+    """Every prepared corpus in a folder. Raises `BadInput` where one is damaged or of another codec."""
     corpora = []
     for path in sorted(folder.glob("*.npz")):
         if path.name.endswith(".partial.npz") or (names is not None and path.stem not in names):
             continue
+        corpora.append(_load(path))
+    return corpora
+
+
+def _load(path: Path) -> Corpus:
+    try:
         with np.load(path, allow_pickle=False) as file:
             data = {key: file[key] for key in file.files}
-        if str(data.pop("fingerprint")) != codec.FINGERPRINT:
-            raise ValueError(f"{path}: made by another version of the codec; run prepare again")
+        fingerprint = str(data.pop("fingerprint"))
         columns = {key: data.pop(key) for key in ("dt", "what", "velocity", "phase", "bar", "tempo")}
-        corpora.append(Corpus(path.stem, columns, data))
-    return corpora
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        raise BadInput(f"{path}: it is damaged; delete it and run prepare again") from None
+    if fingerprint != codec.FINGERPRINT:
+        raise BadInput(f"{path}: made by another version of the codec; delete it and run prepare again")
+    return Corpus(path.stem, columns, data)
 
 
 def pieces(corpora: Sequence[Corpus], split: str, part: str, tiers: Sequence[str] | None = None) -> list[Piece]:
@@ -90,9 +100,8 @@ def _piece(corpus: Corpus, i: int) -> Piece:
     columns = {key: column[rows] for key, column in corpus.columns.items()}
     info = corpus.info
     held = packed_held(columns["what"])
-    return Piece(
-        corpus.name, str(info["name"][i]), columns, held, int(info["style"][i]), int(info["notes"][i]), float(info["seconds"][i])
-    )
+    name, seconds = str(info["name"][i]), float(info["seconds"][i])
+    return Piece(corpus.name, name, columns, held, int(info["style"][i]), int(info["notes"][i]), seconds)
 
 
 def packed_held(what: np.ndarray) -> np.ndarray:
