@@ -124,6 +124,7 @@ class Loop:
                     if replace_outlet is None:
                         return
                     self._engine.silence(now_ns())
+                    self.outlet.close()
                     self.outlet = replace_outlet()
                 elif isinstance(item, Sent):
                     self._sent(item)

@@ -42,6 +42,7 @@ PHRASES, DECISIONS = 20, 40
 SILENCE_S = 0.3  # after which a phrase is over, where the decision itself is measured
 LOOP_MESSAGES = 200  # a round
 SETTLE_S = 0.1
+LOST_S = 3.0  # what has not come back by then is lost
 TURN_CC = 67
 PRESS: Phrase = [(0.0, (0xB0, TURN_CC, 127)), (0.0, (0xB0, TURN_CC, 0))]
 LISTEN = ("--virtual", "--api", "jack", "--turn-cc", str(TURN_CC))
@@ -197,6 +198,23 @@ def one_event(name: str) -> Section:
 # The daemon at rest
 
 
+class Echo(NamedTuple):
+    """A player and the process that echoes it."""
+
+    player: Player
+    partner: int
+
+
+@contextlib.contextmanager
+def _echo(env: Env) -> Iterator[Echo]:
+    command = [sys.executable, "-c", ECHO]
+    with (
+        subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as partner,
+        Player(env, "--to", "echo in", "--from", "echo out") as player,
+    ):
+        yield Echo(player, partner.pid)
+
+
 def start_up(env: Env) -> Section:
     times = []
     for _ in range(STARTS + 1):
@@ -211,18 +229,32 @@ def cpu_s(pid: int) -> float:
 
 
 def footprint(env: Env) -> Section:
-    """Memory after an answer, and the load while nothing is played; both processes."""
-    with Daemon(env, *LISTEN) as daemon, Player(env) as player:
+    """Memory after an answer, and the load while nothing is played; both processes.
+
+    Each process that opens JACK holds JACK's own shared memory locked, and is woken each period: that much
+    is the transport's, and stands beside.
+    """
+    with Daemon(env, *LISTEN) as daemon, Player(env) as player, _echo(env) as echo:
         player.play(even_line(6, EIGHTHS_S))
         player.wait_for_notes(2, 3)
         player.wait_for_quiet(2.5, 20.0)
-        processes = (daemon.process.pid, daemon.outlet)
-        yield Figure("resident memory, VmRSS", sum(map(jack.resident_kb, processes)) / 1024, "MB", 120)
-        yield Figure("resident memory, shared pages counted in shares", _shares(processes), "MB")
-        before_s, began = sum(map(cpu_s, processes)), time.perf_counter()
-        time.sleep(REST_S)
-        load = (sum(map(cpu_s, processes)) - before_s) / (time.perf_counter() - began)
+        ours = (daemon.process.pid, daemon.outlet)
+        shared, whole = (sum(jack.resident_kb(pid, key) for pid in ours) / 1024 for key in ("RssShmem", "VmRSS"))
+        yield Figure("resident memory (VmRSS)", whole, "MB")
+        yield Figure("of that, JACK's own shared memory", shared, "MB")
+        yield Figure("resident memory without it", whole - shared, "MB", 120)
+        yield Figure("resident memory, shared pages counted in shares (PSS)", _shares(ours), "MB", 120)
+        load, bare = loads(ours, (echo.partner,))
         yield Figure(f"CPU at rest, over {REST_S:.0f} s", 100 * load, "%", 1.0)
+        yield Figure("of that, JACK's own (a program with two bare ports)", 100 * bare, "%")
+
+
+def loads(*groups: tuple[int, ...]) -> list[float]:
+    """What share of a core each group of processes takes, over the same time."""
+    before, began = [sum(map(cpu_s, group)) for group in groups], time.perf_counter()
+    time.sleep(REST_S)
+    took = time.perf_counter() - began
+    return [(sum(map(cpu_s, group)) - was) / took for group, was in zip(groups, before, strict=True)]
 
 
 def _shares(processes: tuple[int, ...]) -> float:
@@ -268,8 +300,8 @@ def decision(env: Env) -> Section:
         config.write_text(f"turns: {{shortest_silence_s: {SILENCE_S}, longest_silence_s: {SILENCE_S}}}\n")
         with Daemon(env, *LISTEN, "--no-thru", "--config", str(config)) as _, Player(env) as player:
             found = turnarounds_s(player, even_line(5, SIXTEENTHS_S), DECISIONS)
-    with _echo(env) as player:
-        hops_ms = percentile(loop_ms(player, LOOP_MESSAGES), 0.5)
+    with _echo(env) as echo:
+        hops_ms = percentile(loop(echo.player, LOOP_MESSAGES).took_ms, 0.5)
     delays = [(took - SILENCE_S) * 1e3 for took in found]
     yield Figure("end of phrase decided to first note, transport included, p99", percentile(delays, 0.99), "ms")
     yield from both("end of phrase decided to first note sent", [delay - hops_ms for delay in delays], "ms", 10.0)
@@ -278,49 +310,51 @@ def decision(env: Env) -> Section:
 # Thru
 
 
-@contextlib.contextmanager
-def _echo(env: Env) -> Iterator[Player]:
-    with (
-        subprocess.Popen([sys.executable, "-c", ECHO], env=env, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL),
-        Player(env, "--to", "echo in", "--from", "echo out") as player,
-    ):
-        yield player
+class Loop(NamedTuple):
+    """Messages that went there and back."""
+
+    took_ms: list[float]
+    lost: int
 
 
-def loop_ms(player: Player, messages: int) -> list[float]:
-    """There and back, for messages that fall anywhere in the driver's period."""
+def loop(player: Player, messages: int) -> Loop:
+    """There and back, for messages that fall anywhere in the driver's period; each is told from the others."""
     dice, at_s, phrase = random.Random(1), 0.0, []
     for number in range(messages):
-        phrase.append((at_s, (0xB0, 1, number % 128)))
+        phrase.append((at_s, (0xB0, 1 + number // 128, number % 128)))
         at_s += dice.uniform(0.004, 0.009)
     heard = len(player.received)
     sent = player.play(phrase)
-    player.wait(lambda: len(player.received) >= heard + messages, 3.0)
-    back = player.received[heard:]
-    assert [event.message for event in back] == [event.message for event in sent], "messages were lost"
-    return [(there.time_ns - here.time_ns) / 1e6 for here, there in zip(sent, back, strict=True)]
+    player.wait(lambda: len(player.received) >= heard + messages, LOST_S)
+    back = {event.message: event.time_ns for event in player.received[heard:]}
+    took = [(back[event.message] - event.time_ns) / 1e6 for event in sent if event.message in back]
+    return Loop(took, messages - len(took))
 
 
 def thru(env: Env) -> Section:
-    bare: list[float] = []
-    ours: list[float] = []
+    bare, ours = Loop([], 0), Loop([], 0)
     with _echo(env) as echo, Daemon(env, *LISTEN, "--thru") as _, Player(env) as player:
         for _ in range(ROUNDS):
-            bare += loop_ms(echo, LOOP_MESSAGES)
-            ours += loop_ms(player, LOOP_MESSAGES)
+            bare, ours = _joined(bare, loop(echo.player, LOOP_MESSAGES)), _joined(ours, loop(player, LOOP_MESSAGES))
     for share, name, most in ((0.5, "median", None), (0.99, "p99", 1.0)):
-        transport, whole = percentile(bare, share), percentile(ours, share)
+        transport, whole = percentile(bare.took_ms, share), percentile(ours.took_ms, share)
         yield Figure(f"bare JACK loop at {jack.PERIOD} frames, {name}", transport, "ms")
         yield Figure(f"thru's added delay, {name}", whole - transport, "ms", most)
+    yield Figure(f"lost of {ROUNDS * LOOP_MESSAGES} by the bare loop (busy machine)", bare.lost, "")
+    yield Figure(f"lost of {ROUNDS * LOOP_MESSAGES} by thru", ours.lost, "", max(0, bare.lost))
+
+
+def _joined(one: Loop, other: Loop) -> Loop:
+    return Loop(one.took_ms + other.took_ms, one.lost + other.lost)
 
 
 def lateness(env: Env) -> Section:
     os.environ.update(env)  # the outlet's process inherits it
-    loop = doctor.loopback("jack")
-    yield Figure("scheduled against sent, median", loop.sent_late_p50, "ms")
-    yield Figure("scheduled against sent, p99", loop.sent_late_p99, "ms", 1.0)
-    yield Figure("one way through the outlet and JACK, median", loop.latency_p50, "ms", doctor.LATENCY_MS)
-    yield Figure("displacement from that, p99", loop.displacement_p99, "ms", doctor.DISPLACEMENT_MS)
+    found = doctor.loopback("jack")
+    yield Figure("scheduled against sent, median", found.sent_late_p50, "ms")
+    yield Figure("scheduled against sent, p99", found.sent_late_p99, "ms", 1.0)
+    yield Figure("one way through the outlet and JACK, median", found.latency_p50, "ms", doctor.LATENCY_MS)
+    yield Figure("displacement from that, p99", found.displacement_p99, "ms", doctor.DISPLACEMENT_MS)
 
 
 LIVE: tuple[tuple[str, Callable[[Env], Section]], ...] = (

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
+import fcntl
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,12 +23,12 @@ from tests.observer import Sound, Stamped, sound
 
 RATE = 48000
 PERIOD = 64  # frames
+NAMES = 4
 OBSERVER = Path(__file__).with_name("observer.py")
 REQUIRED = "IMPROV_REQUIRE_PORTS"  # set: real ports that do not open are a failure, not a skip
 
 Env = dict[str, str]
 Phrase = Sequence[tuple[float, Sequence[int]]]
-_numbers = itertools.count()
 
 
 class NoJack(Exception):
@@ -39,15 +40,38 @@ def server(period: int = PERIOD) -> Iterator[Env]:
     """A private jackd without hardware; gives the environment that points a program to it. Raises NoJack."""
     if shutil.which("jackd") is None:
         raise NoJack("jackd is not installed (Debian and Ubuntu: apt install jackd2)")
-    name = f"improv-{os.getpid()}-{next(_numbers)}"
-    command = ["jackd", "-n", name, "-d", "dummy", "-r", str(RATE), "-p", str(period)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    quiet = subprocess.DEVNULL
+    with (
+        _own_name() as name,
+        subprocess.Popen(
+            ["jackd", "-n", name, "-d", "dummy", "-r", str(RATE), "-p", str(period)], stdout=quiet, stderr=quiet
+        ) as process,
+    ):
         try:
             env = {**os.environ, "JACK_DEFAULT_SERVER": name, "JACK_NO_START_SERVER": "1"}
             _wait_until_it_answers(process, env)
             yield env
         finally:
             process.terminate()
+
+
+@contextlib.contextmanager
+def _own_name() -> Iterator[str]:
+    """One of a few names that no other run uses now.
+
+    JACK knows at most eight servers, and one whose clients were killed may end without signing off; only a
+    server of the same name takes its place.
+    """
+    for number in range(NAMES):
+        lock = Path(tempfile.gettempdir()) / f"improv-jack-{number}.lock"
+        with lock.open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            yield f"improv-{number}"
+            return
+    raise NoJack(f"{NAMES} servers of these tests run already")
 
 
 def _wait_until_it_answers(process: subprocess.Popen[bytes], env: Env, patience_s: float = 15.0) -> None:
@@ -240,9 +264,13 @@ class Daemon:
         return self.process.wait(timeout_s)
 
     def close(self) -> None:
-        if self.process.poll() is None:
+        """In good order where it can: a client that is killed leaves JACK in disorder."""
+        self.process.terminate()
+        try:
+            self.process.wait(3.0)
+        except subprocess.TimeoutExpired:
             self.process.kill()
-        self.process.wait()
+            self.process.wait()
         for pipe, lines in ((self.process.stdout, self.out), (self.process.stderr, self.err)):
             lines.join()
             assert pipe is not None
@@ -276,8 +304,8 @@ def gone(pid: int, timeout_s: float = 3.0) -> bool:
     return False
 
 
-def resident_kb(pid: int) -> int:
-    return _status_kb(Path(f"/proc/{pid}/status"), "VmRSS")
+def resident_kb(pid: int, key: str = "VmRSS") -> int:
+    return _status_kb(Path(f"/proc/{pid}/status"), key)
 
 
 def proportional_kb(pid: int) -> int:

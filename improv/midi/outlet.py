@@ -149,6 +149,7 @@ class ProcessOutlet:
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
         self._report, self._lost = report, lost
         self._closing = False
+        self._listener: threading.Thread | None = None
         self.pid = self._process.pid
 
     def wait_until_ready(self) -> None:
@@ -163,7 +164,8 @@ class ProcessOutlet:
         if answer != b"ready\n":
             self._process.wait()
             raise ports.PortError(answer.decode(errors="replace").strip() or "the output could not be opened")
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
@@ -183,9 +185,12 @@ class ProcessOutlet:
     def close(self) -> None:
         """Everything off; wait until it is."""
         self._closing = True
-        assert self._process.stdin is not None
+        assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.close()
         self._process.wait()
+        if self._listener is not None:
+            self._listener.join()
+        self._process.stdout.close()
 
 
 def _frames(stream: IO[bytes], form: struct.Struct) -> Iterator[tuple[Any, ...]]:
