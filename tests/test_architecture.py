@@ -53,7 +53,9 @@ def test_improv_never_imports_train_or_tensorflow(name: str) -> None:
     assert not any(m.split(".")[0] in {"train", "tensorflow", "keras"} for m in imports(modules("improv")[name]))
 
 
-@pytest.mark.parametrize("name", [n for n in modules("improv") if n.startswith(("improv.music", "improv.net", "improv.engine"))])
+@pytest.mark.parametrize(
+    "name", [n for n in modules("improv") if n.startswith(("improv.music", "improv.net", "improv.engine"))]
+)
 def test_below_the_daemon_nothing_knows_the_time_or_a_thread(name: str) -> None:
     assert not imports(modules("improv")[name]) & CLOCKS
 

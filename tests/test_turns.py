@@ -30,9 +30,7 @@ def line(spacing_ms: int, count: int = 8, held: float = 0.8) -> list[NoteOn | No
     return events
 
 
-@pytest.mark.parametrize(
-    ("spacing_ms", "silence_ms"), [(250, 625), (100, 300), (400, 1000), (2000, 1400)]
-)
+@pytest.mark.parametrize(("spacing_ms", "silence_ms"), [(250, 625), (100, 300), (400, 1000), (2000, 1400)])
 def test_silence_is_measured_by_the_players_own_spacing(spacing_ms: int, silence_ms: int) -> None:
     events = line(spacing_ms)
     deadline = listen(*events).deadline()
@@ -56,7 +54,9 @@ def test_nothing_played_never_ends() -> None:
     assert listen(Pedal(0, True), Pedal(MS, False)).deadline() is None
 
 
-@pytest.mark.parametrize(("notes", "length_ms", "deserves"), [(2, 300, False), (3, 300, True), (2, 600, True), (1, 900, True)])
+@pytest.mark.parametrize(
+    ("notes", "length_ms", "deserves"), [(2, 300, False), (3, 300, True), (2, 600, True), (1, 900, True)]
+)
 def test_a_blip_gets_no_answer(notes: int, length_ms: int, deserves: bool) -> None:
     struck = [NoteOn(i * MS, 60 + i, 80) for i in range(notes)]
     released = [NoteOff(length_ms * MS, 60 + i) for i in range(notes)]

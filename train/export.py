@@ -145,7 +145,7 @@ def long_piece(source: Sequence[batches.Piece], tokens: int) -> batches.Piece:
 def latency(stepper: Stepper, events: int = 2000) -> float:
     """Median milliseconds of one event."""
     token = np.array((10, 60, 16, codec.NO_PHASE, 0, 0), np.int32)
-    context = np.zeros((1, model.CONTEXT), np.float32)
+    context = np.zeros((1, codec.CONTEXT), np.float32)
     state, took = stepper.start(), []
     for _ in range(events):
         began = time.perf_counter()

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from improv.net import codec
 from improv.net.stepper import GRAPHS
 from train import model
 
@@ -78,7 +79,7 @@ def trunk(values: Parameters, shape: model.Shape) -> tf.types.experimental.Concr
 
     return tf.function(step).get_concrete_function(
         token=tf.TensorSpec((len(tables),), tf.int32, "token"),
-        context=tf.TensorSpec((1, model.CONTEXT), tf.float32, "context"),
+        context=tf.TensorSpec((1, codec.CONTEXT), tf.float32, "context"),
         state=tf.TensorSpec((1, shape.state), tf.float32, "state"),
     )
 

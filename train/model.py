@@ -12,8 +12,6 @@ import keras
 
 from improv.net import codec
 
-CLOCK = 4
-CONTEXT = codec.PITCHES + CLOCK
 # name, vocabulary, width: the columns of `tokens`
 EMBEDDINGS = (
     ("dt", codec.DTS, 96),
@@ -65,7 +63,7 @@ class CarriedLSTM(keras.layers.Layer):
 def build(shape: Shape, batch: int, dropout: float = 0.0) -> keras.Model:
     """The training graph: the arrays of a `batches.Batch` in, log-probabilities by attribute out."""
     tokens = keras.Input((None, len(EMBEDDINGS)), batch, dtype="int32", name="tokens")
-    context = keras.Input((None, CONTEXT), batch, name="context")
+    context = keras.Input((None, codec.CONTEXT), batch, name="context")
     known = keras.Input((None, 2), batch, dtype="int32", name="known")
     allowed = keras.Input((None, codec.WHATS), batch, dtype="bool", name="allowed")
     keep = keras.Input((1,), batch, name="keep")
