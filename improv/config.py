@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import reprlib
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -135,12 +136,12 @@ def _read(path: Path, base: Settings) -> Settings:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadSetting(f"{path}: the settings cannot be read ({error.strerror})") from None
-    except (UnicodeDecodeError, RecursionError):
-        raise BadSetting(f"{path}: this is no YAML text") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise BadSetting(f"{path}: malformed YAML{where}") from None
+    except (ValueError, RecursionError):  # no text, an impossible date or number, brackets without end
+        raise BadSetting(f"{path}: malformed YAML") from None
     if values is None:
         return base
     if not isinstance(values, dict):
@@ -172,14 +173,14 @@ def _checked(value: Any, kind: Any, key: str, label: str) -> Any:
     if value is None and type(None) in allowed:
         return None
     if float in allowed and type(value) is int:
-        value = float(value)
+        value = float(min(max(value, -(10**300)), 10**300))
     if not any(_is_a(value, one) for one in allowed):
-        raise BadSetting(f"{label} is {value!r}; it must be {_name(allowed)}")
+        raise BadSetting(f"{label} is {reprlib.repr(value)}; it must be {_name(allowed)}")
     low, high = RANGES.get(key, (-math.inf, math.inf))
     if type(value) in (int, float) and not low <= value <= high:  # NaN is never within
         raise BadSetting(f"{label} is {value}; it must be from {low:g} to {high:g}")
     if key in CHOICES and value not in CHOICES[key]:
-        raise BadSetting(f"{label} is {value!r}; it must be one of {', '.join(CHOICES[key])}")
+        raise BadSetting(f"{label} is {reprlib.repr(value)}; it must be one of {', '.join(CHOICES[key])}")
     return value
 
 

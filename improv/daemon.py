@@ -46,6 +46,7 @@ class Tally:
 
     heard: int = 0
     answered: int = 0
+    left_out: int = 0  # too late to be played
     lateness: deque[int] = field(default_factory=lambda: deque(maxlen=100_000))
     turnarounds: deque[int] = field(default_factory=lambda: deque(maxlen=10_000))
     _released_ns: int | None = None
@@ -56,8 +57,10 @@ class Tally:
             self._released_ns = event.time_ns
 
     def send(self, sent: Sent) -> None:
-        self.lateness.append(sent.sent_ns - sent.due_ns)
-        if isinstance(wire.meaning(sent.message, sent.sent_ns), NoteOn):
+        if not sent.message:
+            self.left_out += 1
+        elif isinstance(wire.meaning(sent.message, sent.sent_ns), NoteOn):
+            self.lateness.append(sent.sent_ns - sent.due_ns)
             self.answered += 1
             if self._released_ns is not None:
                 self.turnarounds.append(sent.sent_ns - self._released_ns)
@@ -156,7 +159,7 @@ class Loop:
     def _step(self, heard: Heard | None) -> None:
         if heard is not None:
             self.tally.hear(heard)
-            if self._recorder is not None and isinstance(heard, NoteOn | NoteOff | Pedal):
+            if self._recorder is not None:
                 self._recorder.heard(heard)
         self._play(self._engine.step(now_ns(), heard))
 
@@ -169,7 +172,7 @@ class Loop:
 
     def _sent(self, sent: Sent) -> None:
         self.tally.send(sent)
-        if self._recorder is not None:
+        if self._recorder is not None and sent.message:
             self._recorder.sent(sent.message, sent.sent_ns)
 
     def _drain(self) -> None:
@@ -313,5 +316,7 @@ def report(tally: Tally) -> None:
         p50, p99 = (percentile(tally.lateness, share) / 1e6 for share in (0.5, 0.99))
         first = percentile(tally.turnarounds, 0.5) / 1e9
         print(f"end of phrase to first note {first:.2f} s, sent late by {p50:.2f} ms p50, {p99:.2f} ms p99")
+    if tally.left_out:
+        print(f"{tally.left_out} notes were too late and left out")
 
 

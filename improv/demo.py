@@ -12,6 +12,7 @@ from improv.clock import now_ns
 from improv.config import Settings
 from improv.daemon import Ears, Inbox, Loop, be_prompt, percentile
 from improv.engine import Engine
+from improv.errors import BadInput
 from improv.midi import wire
 from improv.midi.outlet import PLAY, Frame, Sent, ThreadOutlet
 from improv.midi.recorder import Recorder
@@ -21,6 +22,7 @@ from improv.net import weights
 BPM = 100.0
 BEAT_NS = round(60e9 / BPM)
 LEAD_NS = 300_000_000
+PATIENCE_NS = 60_000_000_000
 
 
 class Stroke(NamedTuple):
@@ -46,14 +48,14 @@ PHRASE = (
 class _Player:
     """Plays the phrase into the daemon's ears in real time: an outlet whose port is those ears."""
 
-    def __init__(self, hear: Callable[[bytes], None]) -> None:
+    def __init__(self, hear: Callable[[bytes], None], channel: int) -> None:
         self._outlet = ThreadOutlet(hear, lambda sent: None)
         begin_ns = now_ns() + LEAD_NS
         for stroke in PHRASE:
             on_ns = begin_ns + round(stroke.beat * BEAT_NS)
             off_ns = on_ns + round(stroke.length * BEAT_NS)
-            self._outlet.put(Frame(on_ns, PLAY, wire.spell(NoteOn(on_ns, stroke.pitch, stroke.velocity), 1)))
-            self._outlet.put(Frame(off_ns, PLAY, wire.spell(NoteOff(off_ns, stroke.pitch), 1)))
+            self._outlet.put(Frame(on_ns, PLAY, wire.spell(NoteOn(on_ns, stroke.pitch, stroke.velocity), channel)))
+            self._outlet.put(Frame(off_ns, PLAY, wire.spell(NoteOff(off_ns, stroke.pitch), channel)))
 
     def close(self) -> None:
         self._outlet.close()
@@ -100,9 +102,12 @@ def demo(settings: Settings, folder: Path) -> None:
         screen.note("player", message)
 
     be_prompt()
-    player = _Player(hear)
-    loop.run(until=lambda: engine.answers > 0 and engine.resting)
+    player = _Player(hear, settings.channels.input or 1)
+    give_up_ns = now_ns() + PATIENCE_NS
+    loop.run(until=lambda: now_ns() > give_up_ns or (engine.answers > 0 and engine.resting))
     player.close()
+    if not engine.answers:
+        raise BadInput("the phrase was given no answer; look at `turns` and `forget_s` in the settings")
     print("\n")
     tally = loop.tally
     first_s = percentile(tally.turnarounds, 0.5) / 1e9
@@ -121,6 +126,6 @@ def _leave(recorder: Recorder, folder: Path) -> None:
     recorder.write(midi, BPM)
     print(f"{midi}: both parts, as MIDI")
     print(f"{wav}: sound by {render_wav(midi, wav)}")
-    player, improviser = recorder.from_zero()
+    player, improviser = recorder.parts(metric=True)
     piano_roll(player, improviser, png)
     print(f"{png}: piano roll")

@@ -9,8 +9,6 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
 from improv.clock import now_ns
 from improv.config import Settings
 from improv.daemon import percentile
@@ -84,7 +82,7 @@ def _send_notes(outlet: ProcessOutlet | ThreadOutlet) -> list[int]:
 
 def event_ms(net: Net, events: int = 500) -> list[float]:
     """The time of each event as the engine plays it: drawn, with its constraints, and fed back."""
-    reader = Reader(net, Sampling(0.95, 0.95), np.random.default_rng(0))
+    reader = Reader(net, Sampling(0.95, 0.95))
     timeline = Timeline()
     stream = reader.feed(None, Token(0, 60, 16), timeline)
     times = []

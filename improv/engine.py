@@ -60,7 +60,7 @@ class _HandOver(NamedTuple):
 class Engine:
     def __init__(self, net: Net, musicianship: Musicianship = Musicianship()) -> None:
         self._settings = musicianship
-        self._reader = Reader(net, musicianship.sampling, np.random.default_rng(musicianship.seed))
+        self._reader = Reader(net, musicianship.sampling)
         self._listener = Listener(musicianship.turns)
         self._damper = Damper()
         self._quantiser = codec.Quantiser()
@@ -78,6 +78,7 @@ class Engine:
         """Take one event, or do the one thing that is due."""
         self._now = now
         if event is not None:
+            self._settle(event.time_ns)
             return self._hear(event)
         deadline = self.deadline()
         return self._advance(deadline) if deadline is not None and deadline <= now else []
@@ -119,9 +120,16 @@ class Engine:
         return max(answer.begin_ns, last_ns - AHEAD_NS)
 
     def _forget_ns(self) -> int | None:
-        if self._stream is None or self._answer is not None:
+        if self._stream is None or self._answer is not None or self._damper.held:
             return None
         return self._active_ns + round(self._settings.forget_s * NS)
+
+    def _settle(self, time_ns: int) -> None:
+        """Decide first what was to be decided before an event: a late thread decides as a prompt one would."""
+        if (due := self._tick_ends_ns()) is not None and due < time_ns:
+            self._end_tick()
+        if self._hand_over is None and (due := self._turn_ends_ns()) is not None and due < time_ns:
+            self._phrase_over(due)
 
     # What is heard
 
@@ -131,11 +139,13 @@ class Engine:
         if isinstance(event, Retime):
             self._timeline = event.timeline
             return []
-        self._active_ns = event.time_ns
         if isinstance(event, InputLost):
-            self._take(self._damper.release(event.time_ns))
+            self._take(self._damper.lift(event.time_ns))
             self._listener.changed(event.time_ns, held=False)
             return []
+        if not self._damper.moves(event):
+            return []
+        self._active_ns = event.time_ns
         played: list[Played] = []
         if isinstance(event, NoteOn):
             if self._timeline is None:
@@ -176,14 +186,17 @@ class Engine:
         if self._listener.deserves_answer(phrase):
             self._give_turn(now, phrase.length_ns)
         else:
+            self._take(self._damper.waive(now))
             self._listener.begin()
 
     def _give_turn(self, now: int, length_ns: int, exact: bool = False, notes: int | None = None) -> None:
         """What the player still holds counts as released: his later note-offs change nothing."""
         if self._timeline is None:
             self._timeline = self._first_timeline(now)
-        self._take(self._damper.release(now))
+        self._take(self._damper.waive(now))
         self._unread.extend(self._quantiser.close(self._tick(now) + 2))
+        if self._unread:
+            self._floor = max(self._floor, self._unread[-1].tick)
         longest_ns = round(self._settings.longest_answer_s * NS)
         spacing_ns = self._listener.spacing_ns()
         self._hand_over = _HandOver(now, length_ns if exact else min(length_ns, longest_ns), spacing_ns, exact, notes)
@@ -196,6 +209,7 @@ class Engine:
         tick = self._tick(turn.time_ns)
         stream = self._stream or self._reader.start(tick, self._timeline)
         tick = max(tick, stream.last.tick)
+        self._reader.reseed((self._settings.seed, self.answers))
         self._answer = Answer(turn.time_ns, turn.spacing_ns, turn.length_ns, turn.exact, turn.notes)
         self._offset_ns = turn.time_ns - self._timeline.time_ns(tick)
         self.answers += 1
@@ -229,9 +243,7 @@ class Engine:
         elif self._hand_over is not None:
             return self._begin_answer(self._hand_over)
         elif now == self._tick_ends_ns():
-            assert self._quantiser.tick is not None
-            self._floor = self._quantiser.tick + 1
-            self._unread.extend(self._quantiser.close(self._floor))
+            self._end_tick()
         elif now == self._turn_ends_ns():
             self._phrase_over(now)
         elif self._answer is not None:
@@ -239,6 +251,11 @@ class Engine:
         else:
             self._forget()
         return []
+
+    def _end_tick(self) -> None:
+        assert self._quantiser.tick is not None
+        self._floor = self._quantiser.tick + 1
+        self._unread.extend(self._quantiser.close(self._floor))
 
     def _forget(self) -> None:
         self._stream = None
@@ -277,9 +294,12 @@ class Engine:
         left = self._timeline.tick(answer.close_by_ns - self._offset_ns) - stream.last.tick
         if left > 1:
             return self._play(answer, stream, self._reader.draw(stream, Limits(0, left, on=False), self._timeline))
-        after_on = stream.last.what < codec.OFF  # within a tick note-offs come first
-        tick = stream.last.tick + (1 if after_on else max(0, left))
-        return self._play(answer, stream, Token(tick, codec.OFF + int(sounding[0]), codec.NO_VELOCITY))
+        wait = max(0, left)
+        fitting = np.flatnonzero(codec.allowed(stream.held, stream.last.what, wait)[codec.OFF :])
+        if not len(fitting):  # within a tick note-offs come first, and upwards
+            wait, fitting = wait + 1, sounding
+        token = Token(stream.last.tick + wait, codec.OFF + int(fitting[0]), codec.NO_VELOCITY)
+        return self._play(answer, stream, token)
 
     def _due_ns(self, token: Token) -> int:
         assert self._timeline is not None

@@ -11,8 +11,13 @@ from collections.abc import Iterator
 @contextlib.contextmanager
 def hushed() -> Iterator[None]:
     """Send the process's standard error nowhere for a moment: libraries in C write to it directly."""
-    sys.stderr.flush()
-    saved = os.dup(2)
+    try:
+        saved = os.dup(2)
+    except OSError:  # there is no standard error to keep quiet
+        yield
+        return
+    if sys.stderr is not None:
+        sys.stderr.flush()
     try:
         with open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), 2)

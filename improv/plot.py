@@ -50,4 +50,4 @@ def piano_roll(player: Part, improviser: Part, path: Path) -> None:
     axes.set(xlim=(0, end * 1.02), ylim=(low - 1, high + 1), xlabel="seconds", ylabel="pitch")
     axes.grid(axis="y", alpha=0.3)
     axes.legend(loc="upper left", bbox_to_anchor=(0, 1.12), ncols=2, frameon=False)
-    figure.savefig(path, dpi=120)
+    figure.savefig(path, dpi=120, format="png")

@@ -14,14 +14,16 @@ from improv.engine import Engine
 from improv.errors import BadInput
 from improv.midi import files
 from improv.midi.recorder import Note, duet
-from improv.music.events import Ask, Heard, NoteOff, NoteOn, Played, Retime
-from improv.music.timeline import NS, Timeline
+from improv.music.damper import Damper
+from improv.music.events import Ask, Heard, NoteOff, NoteOn, Pedal, Played, Retime
+from improv.music.timeline import NS, TICKS_PER_BEAT, Timeline
 from improv.music.turns import Listener, TurnRules
 from improv.net import weights
 
 LONGEST_SEED_NS = 600 * NS
 PRIMED_BY_NS = 120 * NS  # of a longer seed: its end
 DEFAULT_LONGEST_NS = 60 * NS
+ROUNDING = 1e-6  # of a beat: times are whole nanoseconds, beats are not
 
 
 class Goal(NamedTuple):
@@ -47,18 +49,32 @@ class Outputs(NamedTuple):
     wav: Path | None = None
     plot: Path | None = None
 
-    def check(self) -> None:
+    def check(self, seed: Path | None = None) -> None:
         """Found before any work is done: nothing is opened, so what is there stays as it was."""
+        taken = {} if seed is None else {seed.resolve(): "the seed"}
         for path in self:
             if path is None:
                 continue
-            folder = path.absolute().parent
-            if path.is_dir():
-                raise BadInput(f"{path}: this is a folder; name a file in it")
-            if not folder.is_dir():
-                raise BadInput(f"{path}: the folder {folder} does not exist")
-            if not os.access(path if path.exists() else folder, os.W_OK) or not os.access(folder, os.W_OK):
-                raise BadInput(f"{path}: it cannot be written here; choose another place")
+            _check_writable(path)
+            if path.resolve() in taken:
+                raise BadInput(f"{path}: this is {taken[path.resolve()]} as well; give each file a name of its own")
+            taken[path.resolve()] = "another output"
+
+
+def _check_writable(path: Path) -> None:
+    folder = path.absolute().parent
+    try:
+        if path.is_dir():
+            raise BadInput(f"{path}: this is a folder; name a file in it")
+        if path.exists() and not path.is_file():
+            raise BadInput(f"{path}: this is no ordinary file; choose another place")
+        if not folder.is_dir():
+            raise BadInput(f"{path}: the folder {folder} does not exist")
+        writable = os.access(folder, os.W_OK) and (not path.exists() or os.access(path, os.W_OK))
+    except OSError as error:  # a name too long, a loop of links
+        raise BadInput(f"{path}: it cannot be written ({error.strerror})") from None
+    if not writable:
+        raise BadInput(f"{path}: it cannot be written here; choose another place")
 
 
 @dataclass(frozen=True)
@@ -89,31 +105,58 @@ def read_seed(path: Path, bpm: float | None) -> Seed:
     remarks = []
     if score.stuck:
         remarks.append(f"{path}: {score.stuck} notes or pedals are never released; they end with the file")
-    events: Sequence[Note] = score.events
-    timelines: Sequence[Timeline] = score.timelines
-    if score.end_ns > LONGEST_SEED_NS:
+    events, timelines = _until_silence(score.events), score.timelines
+    onsets = [event.time_ns for event in events if isinstance(event, NoteOn)]
+    if events[-1].time_ns > LONGEST_SEED_NS:
         remarks.append(f"{path}: longer than 10 minutes; its last two prime the answer")
-        events = _tail(events, score.end_ns - PRIMED_BY_NS)
+        events, timelines = _cut(events, timelines, max(0, onsets[-1] - PRIMED_BY_NS))
     if bpm is not None:
-        first_ns = next(event.time_ns for event in events if isinstance(event, NoteOn))
-        events = [event._replace(time_ns=event.time_ns - first_ns) for event in events if event.time_ns >= first_ns]
+        begin_ns = next(event.time_ns for event in events if isinstance(event, NoteOn))
+        events, _ = _cut(events, [Timeline()], begin_ns)
         timelines = [Timeline(bpm, metric=True)]
-    return Seed(events, timelines, remarks)
+    return Seed(events, [line for line in timelines if line.origin_ns <= events[-1].time_ns], remarks)
 
 
-def _tail(events: Sequence[Note], begin_ns: int) -> list[Note]:
-    """The events from `begin_ns` on, without releases of what was struck before."""
-    kept: list[Note] = []
-    struck: set[int] = set()
+def _until_silence(events: Sequence[Note]) -> list[Note]:
+    """Without what moves after the last note has ended."""
+    damper, ringing, last = Damper(), 0, 0
+    for i, event in enumerate(events):
+        for sounding in damper.hear(event):
+            ringing += 1 if isinstance(sounding, NoteOn) else -1
+            if not ringing:
+                last = i
+    return list(events[: last + 1])
+
+
+def _cut(events: Sequence[Note], timelines: Sequence[Timeline], begin_ns: int) -> tuple[list[Note], list[Timeline]]:
+    """From the bar line (or, in free time, the moment) before `begin_ns` on, which becomes 0.
+
+    What is down there is struck there.
+    """
+    line = [line for line in timelines if line.origin_ns <= begin_ns][-1]
+    if line.metric:
+        begin_ns = max(line.origin_ns, line.next_bar_ns(begin_ns, 0))
+    keys: dict[int, NoteOn] = {}
+    pedal = False
     for event in events:
-        if event.time_ns < begin_ns:
-            continue
+        if event.time_ns >= begin_ns:
+            break
         if isinstance(event, NoteOn):
-            struck.add(event.pitch)
-        elif isinstance(event, NoteOff) and event.pitch not in struck:
-            continue
-        kept.append(event)
-    return kept
+            keys[event.pitch] = event
+        elif isinstance(event, NoteOff):
+            keys.pop(event.pitch, None)
+        else:
+            pedal = event.down
+    down: list[Note] = [Pedal(begin_ns, True)] if pedal else []
+    down += [key._replace(time_ns=begin_ns) for _, key in sorted(keys.items())]
+    kept = [*down, *(event for event in events if event.time_ns >= begin_ns)]
+    moved = [event._replace(time_ns=event.time_ns - begin_ns) for event in kept]
+    beat = line.beat(begin_ns)
+    lines = [line._replace(origin_ns=begin_ns, origin_beat=beat), *(n for n in timelines if n.origin_ns > begin_ns)]
+    return moved, [
+        n._replace(origin_ns=n.origin_ns - begin_ns, origin_beat=n.origin_beat - beat, bar_beat=n.bar_beat - beat)
+        for n in lines
+    ]
 
 
 def perform(engine: Engine, heard: Iterable[Heard], progress: Callable[[], None] = lambda: None) -> list[Played]:
@@ -163,8 +206,8 @@ def _ask(seed: Seed, goal: Goal) -> Ask:
 
 def _next(line: Timeline, time_ns: int, beats: float, origin_beat: float) -> int:
     """The first multiple of `beats` at or after a time."""
-    count = -(-(line.beat(time_ns) - origin_beat - 1e-6) // beats)
-    return max(time_ns, line.time_ns((origin_beat + count * beats) * 48))
+    count = -(-(line.beat(time_ns) - origin_beat - ROUNDING) // beats)
+    return max(time_ns, line.time_ns((origin_beat + count * beats) * TICKS_PER_BEAT))
 
 
 def _after_spacing(seed: Seed) -> int:
@@ -178,7 +221,7 @@ def _after_spacing(seed: Seed) -> int:
 
 def render(seed_path: Path, outputs: Outputs, settings: Settings, goal: Goal, only_answer: bool) -> list[str]:
     """Write the files; give lines that say what came out. Raises `BadInput`."""
-    outputs.check()
+    outputs.check(seed_path)
     seed = read_seed(seed_path, settings.bpm)
     card, net = weights.load(settings.weights)
     engine = Engine(net, settings.musicianship(settings.random_seed or 0, listens_for_the_end=False))
@@ -213,8 +256,8 @@ def _from_zero(notes: Sequence[Note], line: Timeline) -> tuple[list[Note], list[
         return [], [line._replace(origin_ns=0, origin_beat=0.0, bar_beat=0.0)]
     zero_ns = notes[0].time_ns
     if line.metric:
-        bars = (line.beat(zero_ns) - line.bar_beat) // line.bar_beats
-        zero_ns = line.time_ns((line.bar_beat + bars * line.bar_beats) * 48)
+        bars = (line.beat(zero_ns) - line.bar_beat + ROUNDING) // line.bar_beats
+        zero_ns = line.time_ns((line.bar_beat + bars * line.bar_beats) * TICKS_PER_BEAT)
     moved = [note._replace(time_ns=note.time_ns - zero_ns) for note in notes]
     return moved, [line._replace(origin_ns=0, origin_beat=0.0, bar_beat=0.0)]
 

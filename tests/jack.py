@@ -22,7 +22,8 @@ import pytest
 from tests.observer import Sound, Stamped, sound
 
 RATE = 48000
-PERIOD = 64  # frames
+PERIOD = 64  # frames; for measuring
+LONG_PERIOD = 256  # for tests: on a busy machine a late client loses messages of a short one (seen, 1 in 2,500)
 NAMES = 4
 OBSERVER = Path(__file__).with_name("observer.py")
 REQUIRED = "IMPROV_REQUIRE_PORTS"  # set: real ports that do not open are a failure, not a skip
@@ -91,7 +92,7 @@ def server_or_skip() -> Iterator[Env]:
     """For fixtures: where there is no JACK the test is skipped, or fails where real ports are required."""
     with contextlib.ExitStack() as stack:
         try:
-            env = stack.enter_context(server())
+            env = stack.enter_context(server(LONG_PERIOD))
         except NoJack as reason:
             (pytest.fail if os.environ.get(REQUIRED) else pytest.skip)(f"no real ports: {reason}")
         yield env

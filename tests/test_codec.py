@@ -89,7 +89,7 @@ def test_every_stream_a_player_can_make_is_one_the_alphabet_allows(played: list[
         }[kind]
         for sounding in damper.hear(event):
             found += quantiser.add(tick, sounding)
-    for sounding in damper.release(500):
+    for sounding in damper.lift(500):
         found += quantiser.add(500, sounding)
     found += quantiser.close(10**9)
     held = np.zeros(128, bool)

@@ -14,7 +14,8 @@ from improv.engine import Engine, Musicianship
 from improv.music.events import Ask, Heard, InputLost, NoteOff, NoteOn, Pedal, Played, Retime, Yield
 from improv.music.timeline import NS, Timeline
 from improv.net import codec
-from improv.net.codec import OFF, START
+from improv.net.codec import OFF, START, Token
+from improv.net.stream import Reader, Stream
 from improv.render import perform
 from tests.nets import FlatNet, lively
 
@@ -315,3 +316,68 @@ def test_a_flood_is_survived_and_read_up_quickly() -> None:
     before = len(net.read_tokens)
     run(engine, [], now + NS)
     assert len(net.read_tokens) - before < 3000
+
+
+def test_a_noisy_pedal_or_stray_note_offs_do_not_hold_the_turn() -> None:
+    heard = eighths()
+    end = heard[-1].time_ns
+    noise: list[Heard] = [Pedal(end + i * 100 * MS, False) for i in range(1, 40)]
+    noise += [NoteOff(end + i * 130 * MS, 30) for i in range(1, 30)]
+    engine = Engine(lively())
+    run(engine, [*heard, *sorted(noise, key=lambda event: event.time_ns)], end + 5 * NS)
+    assert engine.answers == 1
+
+
+def test_memory_lasts_as_long_as_a_pedal_is_down() -> None:
+    net = lively()
+    settings = Musicianship(listens_for_the_end=False)
+    heard = [Pedal(NS // 2, True), *eighths(8), Pedal(90 * NS, False)]
+    run(Engine(net, settings), [*heard, Ask(91 * NS, notes=3)])
+    assert [row[1] for row in net.read_tokens].count(START) == 1
+
+
+def test_a_pedal_held_across_an_answer_sustains_but_holds_no_turn() -> None:
+    net = lively()
+    engine = Engine(net)
+    run(engine, [Pedal(NS // 2, True), *eighths(8), Ask(4 * NS, notes=2)], 9 * NS)
+    assert engine.answers == 1
+    before = len(net.read_tokens)
+    again = eighths(4, begin_ns=10 * NS)
+    run(engine, again, again[-1].time_ns + 400 * MS)
+    assert all(row[1] < OFF for row in net.read_tokens[before:])  # everything rings on
+    run(engine, [], again[-1].time_ns + NS)
+    assert engine.answers == 2
+
+
+
+class StrictReader(Reader):
+    """Checks each token it is fed against the alphabet."""
+
+    def feed(self, stream: Stream | None, token: Token, timeline: Timeline) -> Stream:
+        if stream is not None:
+            ticks = token.tick - stream.last.tick
+            assert ticks >= 0
+            assert codec.allowed(stream.held, stream.last.what, ticks)[token.what], (stream.last, token)
+        return super().feed(stream, token, timeline)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, 900), st.sampled_from(["on", "off", "down", "up", "ask"]), st.integers(58, 62))),
+    st.integers(0, 3),
+)
+def test_what_is_fed_keeps_to_the_alphabet(script: list[tuple[int, str, int]], seed: int) -> None:
+    engine = Engine(lively(), Musicianship(seed=seed))
+    engine._reader = StrictReader(lively(), engine._settings.sampling)
+    now = NS
+    for wait_ms, kind, pitch in script:
+        now += wait_ms * MS
+        event: Heard = {
+            "on": NoteOn(now, pitch, 70),
+            "off": NoteOff(now, pitch),
+            "down": Pedal(now, True),
+            "up": Pedal(now, False),
+            "ask": Ask(now),
+        }[kind]
+        run(engine, [event], now)
+    run(engine, [], now + 30 * NS)

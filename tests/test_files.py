@@ -110,7 +110,7 @@ def test_free_playing_has_no_beat_and_a_grid_does() -> None:
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
-    line = Timeline(bpm=90, metric=True, bar_beats=3)
+    line = Timeline(bpm=90, metric=True, metre=(6, 8))
     events = [NoteOn(0, 60, 70), Pedal(NS // 3, True), NoteOff(NS * 2 // 3, 60), NoteOn(NS * 4 // 3, 64, 80)]
     events += [Pedal(NS * 5 // 3, False), NoteOff(NS * 2, 64)]
     path = tmp_path / "a.mid"
@@ -118,7 +118,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     score = files.read(path)
     assert [(type(a), a[1:]) for a in score.events] == [(type(b), b[1:]) for b in events]
     assert all(abs(a.time_ns - b.time_ns) < 400_000 for a, b in zip(score.events, events, strict=True))
-    assert score.timelines[0].bar_beats == 3
+    assert score.timelines[0].metre == (6, 8)
     assert [p.name for p in tmp_path.iterdir()] == ["a.mid"]
 
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from improv.clock import now_ns
 from improv.midi import wire
 from improv.midi.outlet import (
     BEAT,
@@ -18,6 +19,7 @@ from improv.midi.outlet import (
     HEARTBEAT_LOST_NS,
     HEARTBEAT_NS,
     LEAVE,
+    LET_GO,
     PLAY,
     YIELD,
     Frame,
@@ -251,7 +253,35 @@ def test_a_yield_drops_what_is_due_and_releases_what_sounds() -> None:
     ).run()
     assert script.sent[:4] == [on(48, 1), on(60), off(60), off(48, 1)]
     assert script.stamps[2] < 101 * MS
-    assert len(script.reports) == 1
+    assert [report.message for report in script.reports] == [on(60), off(60)]  # the release is on record too
+
+
+def test_a_note_on_a_quarter_second_late_is_left_out_and_said() -> None:
+    script = Script(
+        [
+            played(400 * MS, 100 * MS, on(60)),
+            played(400 * MS, 150 * MS, off(60)),
+            played(400 * MS, 200 * MS, on(64)),
+            Arrival(500 * MS, Frame(0, LEAVE)),
+        ]
+    ).run()
+    assert on(60) not in script.sent and on(64) in script.sent
+    assert sounding(script.sent) == NOTHING
+    assert [report.message for report in script.reports] == [b"", off(60), on(64), off(64)]
+
+
+def test_letting_go_releases_only_what_came_through() -> None:
+    script = Script(
+        [
+            played(0, MS, on(60)),
+            Arrival(5 * MS, Frame(0, FORWARD, on(48, 1))),
+            Arrival(6 * MS, Frame(0, FORWARD, pedal(True, 1))),
+            Arrival(50 * MS, Frame(0, LET_GO)),
+            Arrival(100 * MS, Frame(0, LEAVE)),
+        ]
+    ).run()
+    assert script.sent[3:5] == [off(48, 1), pedal(False, 1)]
+    assert script.stamps[3] < 51 * MS and script.sent[5] == off(60)
 
 
 def test_a_lost_heartbeat_releases_all_and_ends_it() -> None:
@@ -272,7 +302,7 @@ def test_on_a_thread_it_is_the_same_loop() -> None:
     reports: list[Sent] = []
     outlet = ThreadOutlet(sent.append, reports.append)
     for message in (on(60), on(64), off(60)):
-        outlet.put(Frame(0, PLAY, message))
+        outlet.put(Frame(now_ns(), PLAY, message))
     outlet.put(Frame(0, FORWARD, pedal(True, 1)))
     outlet.close()
     assert sounding(sent) == NOTHING and on(64) in sent
@@ -311,7 +341,7 @@ def test_a_closed_pipe_leaves_silence(synth: Player) -> None:
     reports: queue.SimpleQueue[Sent] = queue.SimpleQueue()
     outlet = ProcessOutlet(Target("jack", "Synth:port"), reports.put, lambda: None)
     outlet.wait_until_ready()
-    outlet.put(Frame(0, PLAY, on(60)))
+    outlet.put(Frame(now_ns(), PLAY, on(60)))
     outlet.put(Frame(0, FORWARD, pedal(True, 1)))
     outlet.put(Frame(0, FORWARD, on(40, 1)))
     assert reports.get(timeout=2.0).message == on(60)
@@ -326,7 +356,7 @@ def test_a_parent_that_hangs_leaves_silence(synth: Player) -> None:
     outlet = ProcessOutlet(Target("jack", "Synth:port"), lambda sent: None, lost.set)
     outlet.wait_until_ready()
     outlet.put(Frame(0, BEAT))
-    outlet.put(Frame(0, PLAY, on(60)))
+    outlet.put(Frame(now_ns(), PLAY, on(60)))
     assert synth.wait(lambda: sounds_something(synth), 2.0)
     assert synth.wait(lambda: sounds_nothing(synth), 3.0), synth.sound()
     assert lost.wait(2.0)

@@ -41,6 +41,9 @@ def test_no_match_lists_what_is_there(wanted: str) -> None:
         ("nanoKEY2 IN", "nanoKEY2 OUT", True),
         ("nanoKEY2:MIDI 1", "FluidSynth:MIDI 1", False),
         ("keys 1", "synth 1", False),
+        ("IAC Driver Bus 1", "IAC Driver Bus 2", False),
+        ("system:midi_capture_1", "system:midi_playback_1", True),
+        ("system:midi_capture_1", "system:midi_playback_2", False),
     ],
 )
 def test_two_ends_of_one_device_are_known_by_their_name(source: str, sink: str, same: bool) -> None:

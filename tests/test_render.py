@@ -54,8 +54,8 @@ def test_the_answer_goes_on_where_the_seed_ends(tmp_path: Path) -> None:
     render(seed(tmp_path), "-o", out)
     both = parts(out)
     assert len(both["player"]) == 16
-    assert both["improviser"][0] == 8 * files.TICKS_PER_BEAT  # on the next beat
-    assert 0.6 * 8 <= (both["improviser"][-1] / files.TICKS_PER_BEAT - 8) <= 1.25 * 8
+    assert both["improviser"][0] == 8 * files.PPQN  # on the next beat
+    assert 0.6 * 8 <= (both["improviser"][-1] / files.PPQN - 8) <= 1.25 * 8
     score = files.read(out)
     assert score.stuck == 0
 
@@ -77,10 +77,10 @@ def test_notes_seconds_and_bars_are_kept_to(tmp_path: Path) -> None:
     score = files.read(out)
     assert 4 * NS + 6 * NS <= score.end_ns <= 4 * NS + 7 * NS + 11_000_000
     render(source, "-o", out, "--bars", 3)
-    bar = 4 * files.TICKS_PER_BEAT
+    bar = 4 * files.PPQN
     answer = parts(out)["improviser"]
     assert answer[0] == 2 * bar and answer[-1] < 5 * bar
-    assert 4.5 * bar <= files.read(out).end_ns * files.TICKS_PER_BEAT * 2 / NS <= 5 * bar + 20
+    assert 4.5 * bar <= files.read(out).end_ns * files.PPQN * 2 / NS <= 5 * bar + 20
 
 
 def test_only_the_answer_begins_at_its_place_in_the_bar(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_only_the_answer_begins_at_its_place_in_the_bar(tmp_path: Path) -> None:
     render(seed(tmp_path, line), "-o", out, "--only-answer")
     both = parts(out)
     assert list(both) == ["improviser"]
-    assert both["improviser"][0] == 2 * files.TICKS_PER_BEAT
+    assert both["improviser"][0] == 2 * files.PPQN
 
 
 def test_it_follows_the_seeds_tempo_map(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_it_follows_the_seeds_tempo_map(tmp_path: Path) -> None:
     render(seed(tmp_path, tempi, line), "-o", out, "--bars", 2)
     written = [m.tempo for m in mido.MidiFile(out).tracks[0] if m.type == "set_tempo"]
     assert written == [500_000, 750_000]
-    assert all(tick % (files.TICKS_PER_BEAT // 48) == 0 for tick in parts(out)["improviser"])
+    assert all(tick % (files.PPQN // 48) == 0 for tick in parts(out)["improviser"])
 
 
 def test_sound_and_picture_are_left_where_asked(tmp_path: Path) -> None:

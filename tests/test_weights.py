@@ -53,6 +53,14 @@ def swap_graphs(folder: Path) -> None:
     shutil.copy(folder / "what.tflite", folder / "trunk.tflite")
 
 
+def swap_heads(folder: Path) -> None:
+    shutil.copy(folder / "velocity.tflite", folder / "what.tflite")
+
+
+def infinite_card(folder: Path) -> None:
+    (folder / "card.yaml").write_text((folder / "card.yaml").read_text() + "\nstyles: {a: .inf}\n")
+
+
 def change_fingerprint(folder: Path) -> None:
     card = folder / "card.yaml"
     card.write_text(card.read_text().replace(codec.FINGERPRINT, "0123456789abcdef"))
@@ -66,6 +74,8 @@ def change_fingerprint(folder: Path) -> None:
         (truncate_graph, "damaged"),
         (remove_graph, "velocity.tflite is missing"),
         (swap_graphs, "damaged"),
+        (swap_heads, "damaged"),
+        (infinite_card, "damaged"),
         (change_fingerprint, "another alphabet"),
         (shutil.rmtree, "no such set"),
     ],
@@ -83,7 +93,7 @@ def test_the_cards_are_shown() -> None:
 
 def test_the_reader_draws_only_what_is_possible() -> None:
     _, net = weights.load("open")
-    reader = Reader(net, Sampling(1.5, 1.0), np.random.default_rng(0))
+    reader = Reader(net, Sampling(1.5, 1.0))
     line = Timeline()
     stream = reader.start(0, line)
     for _ in range(300):

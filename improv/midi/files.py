@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,12 +13,14 @@ from typing import NamedTuple
 import mido
 
 from improv.music.events import NoteOff, NoteOn, Pedal
+from improv.music.timeline import TICKS_PER_BEAT as TICKS
 from improv.music.timeline import Timeline
 
 DRUM_CHANNEL = 9  # counted from 0, as on the wire
 SUSTAIN = 64
-MAX_BYTES = 32 * 1024 * 1024
-TICKS_PER_BEAT = 960  # of the files written
+MAX_BYTES = 4 * 1024 * 1024  # an hour of dense piano is under 2
+FASTEST_US = 30_000  # a beat, 2000 bpm
+PPQN = 960  # of the files written
 
 # What mido lets through on damaged input, besides its own errors.
 _DAMAGE = (EOFError, ValueError, IndexError, KeyError, TypeError, struct.error, mido.KeySignatureError)
@@ -100,11 +104,11 @@ def _parse(data: bytes) -> mido.MidiFile:
     return midi
 
 
-def _collect(midi: mido.MidiFile) -> tuple[list[_Raw], list[tuple[int, int]], list[tuple[int, float]]]:
-    """All notes and pedals, the tempi (tick, us per beat) and the metres (tick, beats per bar)."""
+def _collect(midi: mido.MidiFile) -> tuple[list[_Raw], list[tuple[int, int]], list[tuple[int, tuple[int, int]]]]:
+    """All notes and pedals, the tempi (tick, us per beat) and the metres (tick, as written)."""
     raw: list[_Raw] = []
     tempi: list[tuple[int, int]] = []
-    metres: list[tuple[int, float]] = []
+    metres: list[tuple[int, tuple[int, int]]] = []
     programs: dict[int, int] = {}
     for track in midi.tracks:
         tick = 0
@@ -127,23 +131,23 @@ def _collect(midi: mido.MidiFile) -> tuple[list[_Raw], list[tuple[int, int]], li
             elif kind == "set_tempo":
                 if message.tempo <= 0:
                     raise BadMidi("it has a tempo of 0")
+                if message.tempo < FASTEST_US:
+                    raise BadMidi(f"it has a tempo of {60e6 / message.tempo:.0f} beats a minute")
                 tempi.append((tick, message.tempo))
             elif kind == "time_signature" and message.numerator:
-                metres.append((tick, message.numerator * 4 / message.denominator))
-    return raw, sorted(tempi, key=lambda change: change[0]), sorted(metres, key=lambda change: change[0])
+                metres.append((tick, (message.numerator, message.denominator)))
+    return raw, tempi, metres
 
 
-def _timelines(ppqn: int, tempi: list[tuple[int, int]], metres: list[tuple[int, float]]) -> list[Timeline]:
+def _timelines(ppqn: int, tempi: list[tuple[int, int]], metres: list[tuple[int, tuple[int, int]]]) -> list[Timeline]:
     line = Timeline(metric=True)
     lines = [line]
-    changes = [(tick, "tempo", float(us)) for tick, us in tempi] + [(tick, "metre", beats) for tick, beats in metres]
-    for tick, kind, value in sorted(changes):
+    changes: list[tuple[int, int | tuple[int, int]]] = [*tempi, *metres]
+    for tick, value in sorted(changes, key=lambda change: change[0]):
         beat = tick / ppqn
-        time_ns = line.time_ns(beat * 48)
-        if kind == "tempo":
-            line = line._replace(bpm=60e6 / value, origin_ns=time_ns, origin_beat=beat)
-        else:
-            line = line._replace(origin_ns=time_ns, origin_beat=beat, bar_beat=beat, bar_beats=value)
+        time_ns = line.time_ns(beat * TICKS)
+        line = line._replace(origin_ns=time_ns, origin_beat=beat)
+        line = line._replace(bpm=60e6 / value) if isinstance(value, int) else line._replace(bar_beat=beat, metre=value)
         if lines[-1].origin_ns == time_ns:
             lines.pop()
         lines.append(line)
@@ -160,7 +164,7 @@ def _times(raw: Sequence[_Raw], ppqn: int, timelines: Sequence[Timeline]) -> lis
         beat = event.tick / ppqn
         while current + 1 < len(timelines) and timelines[current + 1].origin_beat <= beat:
             current += 1
-        times.append(timelines[current].time_ns(beat * 48))
+        times.append(timelines[current].time_ns(beat * TICKS))
     return times
 
 
@@ -169,14 +173,17 @@ def _on_the_grid(onsets: Sequence[int], ppqn: int) -> bool:
 
     Free playing puts about a tenth of its onsets there by chance.
     """
-    grid = max(1, ppqn // 12)
-    if grid < 4:
+    if ppqn < 48:
         return True  # too coarse a file to hold anything but a grid
-    slack = 1 if grid >= 30 else 0
-    residues = [0] * grid
+    near = 12 if ppqn >= 360 else 6  # a tick, or half a one, in twelfths of a tick
+    counts = [0] * ppqn
     for tick in onsets:
-        residues[tick % grid] += 1
-    best = max(sum(residues[(r + d) % grid] for d in range(-slack, slack + 1)) for r in range(grid))
+        counts[tick * 12 % ppqn] += 1
+    around = sum(counts[-near:]) + sum(counts[: near + 1])
+    best = around
+    for place in range(1, ppqn):
+        around += counts[(place + near) % ppqn] - counts[place - near - 1]
+        best = max(best, around)
     return best >= 0.5 * len(onsets)
 
 
@@ -215,30 +222,33 @@ def write(path: Path, parts: Iterable[Part], timelines: Sequence[Timeline] = (Ti
 
     The file appears whole or not at all: it is written beside its place and moved there.
     """
-    midi = mido.MidiFile(ticks_per_beat=TICKS_PER_BEAT)
+    midi = mido.MidiFile(ticks_per_beat=PPQN)
     midi.tracks.append(_tempo_track(timelines))
     midi.tracks.extend(_note_track(part, timelines) for part in parts)
-    partial = path.with_name(path.name + ".part")
-    midi.save(partial)
-    partial.replace(path)
+    place = path.resolve()  # a link stays a link
+    with tempfile.NamedTemporaryFile(dir=place.parent, prefix=".improv-", delete=False) as partial:
+        try:
+            midi.save(file=partial)
+            partial.close()
+            os.chmod(partial.name, 0o644)  # a temporary file is its owner's alone
+            os.replace(partial.name, place)
+        except BaseException:
+            partial.close()
+            os.unlink(partial.name)
+            raise
 
 
 def _tempo_track(timelines: Sequence[Timeline]) -> mido.MidiTrack:
     track = mido.MidiTrack()
-    last = 0
+    last, metre = 0, None
     for line in timelines:
-        tick = round(line.origin_beat * TICKS_PER_BEAT)
+        tick = round(line.origin_beat * PPQN)
         track.append(mido.MetaMessage("set_tempo", tempo=min(round(60e6 / line.bpm), 0xFFFFFF), time=tick - last))
-        if line.metric:
-            track.append(_time_signature(line.bar_beats))
+        if line.metric and (line.metre, line.bar_beat) != metre:
+            track.append(mido.MetaMessage("time_signature", numerator=line.metre[0], denominator=line.metre[1]))
+            metre = (line.metre, line.bar_beat)
         last = tick
     return track
-
-
-def _time_signature(bar_beats: float) -> mido.MetaMessage:
-    denominator = next((d for d in (4, 8, 16, 32) if (bar_beats * d / 4).is_integer()), 4)
-    numerator = max(1, min(255, round(bar_beats * denominator / 4)))
-    return mido.MetaMessage("time_signature", numerator=numerator, denominator=denominator)
 
 
 def _note_track(part: Part, timelines: Sequence[Timeline]) -> mido.MidiTrack:
@@ -249,7 +259,7 @@ def _note_track(part: Part, timelines: Sequence[Timeline]) -> mido.MidiTrack:
     for event in part.events:
         while current + 1 < len(timelines) and timelines[current + 1].origin_ns <= event.time_ns:
             current += 1
-        tick = max(last, round(timelines[current].beat(event.time_ns) * TICKS_PER_BEAT))
+        tick = max(last, round(timelines[current].beat(event.time_ns) * PPQN))
         track.append(_message(event, part.channel - 1).copy(time=tick - last))
         last = tick
     return track

@@ -23,7 +23,7 @@ from typing import IO, Any, NamedTuple, Protocol
 from improv.clock import now_ns
 from improv.midi import ports, wire
 from improv.music.events import NoteOff
-from improv.music.schedule import MACHINE, THRU, Schedule
+from improv.music.schedule import MACHINE, THRU, Schedule, is_note_on
 
 SPIN_NS = 800_000  # sleep until so long before an event, then spin: a sleep alone wakes too late
 HEARTBEAT_NS = 100_000_000
@@ -31,7 +31,9 @@ HEARTBEAT_LOST_NS = 1_000_000_000
 BURST, BURST_S = 16, 0.002  # a slow receiver loses messages of a longer burst (seen over JACK at 64 frames)
 DRAIN_S = 0.05  # a driver sends what it was given within a few of its periods
 
-PLAY, FORWARD, YIELD, BEAT, LEAVE = range(5)
+LATE_NS = 250_000_000  # a note-on so late is left out; a note-off never is
+
+PLAY, FORWARD, YIELD, LET_GO, BEAT, LEAVE = range(6)
 _FRAME = struct.Struct("<qBB3s")  # due or stamp in ns, command, length, message
 _REPORT = struct.Struct("<qqB3s")  # due, sent, length, message
 
@@ -45,7 +47,7 @@ class Frame(NamedTuple):
 
 
 class Sent(NamedTuple):
-    """One of the machine's events as it really went out."""
+    """One of the machine's events as it really went out; an empty message was too late and did not."""
 
     due_ns: int
     sent_ns: int
@@ -61,12 +63,23 @@ def serve(
     """Play what comes into the inbox until LEAVE or until the heartbeat is lost; leave silence."""
     schedule = Schedule()
     beat_ns: int | None = None  # the watch begins with the first beat
+
+    def play(messages: list[bytes], due_ns: int | None = None) -> None:
+        for message in messages:
+            send(message)
+            now = clock()
+            report(Sent(now if due_ns is None else due_ns, now, message))
+
     try:
         while True:
             frame = _next_frame(inbox, schedule.deadline(), beat_ns, clock)
             now = clock()
             if frame is None:
-                _send_due(schedule, now, send, report, clock)
+                while (due := schedule.pop(now)) is not None:
+                    if now - due.due_ns > LATE_NS and is_note_on(due.message):
+                        report(Sent(due.due_ns, now, b""))
+                    else:
+                        play(schedule.book.enter(due.owner, due.message), due.due_ns)
                 if beat_ns is not None and now - beat_ns > HEARTBEAT_LOST_NS:
                     return
             elif frame.command == PLAY:
@@ -74,12 +87,15 @@ def serve(
             elif frame.command == FORWARD:
                 _send_all(schedule.book.enter(THRU, frame.message), send)
             elif frame.command == YIELD:
-                _send_all(schedule.drop(MACHINE), send)
+                play(schedule.drop(MACHINE))
+            elif frame.command == LET_GO:
+                _send_all(schedule.drop(THRU), send)
             elif frame.command == BEAT:
                 beat_ns = now
             else:
                 return
     finally:
+        play(schedule.drop(MACHINE))
         _send_all(schedule.silence(), send)
 
 
@@ -100,14 +116,6 @@ def _next_frame(inbox: queue.SimpleQueue[Frame], due_ns: int | None, beat_ns: in
         return inbox.get_nowait() if due_ns is None or due_ns > until else None
     except queue.Empty:
         return None
-
-
-def _send_due(
-    schedule: Schedule, now: int, send: Callable[[bytes], None], report: Callable[[Sent], None], clock: Clock
-) -> None:
-    while (due := schedule.pop(now)) is not None:
-        _send_all(schedule.book.enter(due.owner, due.message), send)
-        report(Sent(due.due_ns, clock(), due.message))
 
 
 def _send_all(messages: list[bytes], send: Callable[[bytes], None]) -> None:
@@ -162,7 +170,7 @@ class ProcessOutlet:
                 break
             answer += piece
         if answer != b"ready\n":
-            self._process.wait()
+            self.close()
             raise ports.PortError(answer.decode(errors="replace").strip() or "the output could not be opened")
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()

@@ -19,6 +19,7 @@ APIS = {
     "coremidi": rtmidi.API_MACOSX_CORE,
     "winmm": rtmidi.API_WINDOWS_MM,
 }
+BRIDGES = ("system", "a2j")
 LOOPMIDI = "Windows has no virtual MIDI ports of its own: make one with loopMIDI and name it with --in or --out"
 
 
@@ -89,14 +90,18 @@ def _pattern(wanted: str) -> Callable[[str], object]:
 def same_device(source: str, sink: str) -> bool:
     """Whether an input and an output are two ends of one device, by their names.
 
-    Drivers number and label the two ends differently ("nanoKEY:MIDI 1 20:0", "piano:out" and "piano:in").
+    Drivers label the two ends differently ("piano:out" and "piano:in", on Windows "piano 0" and "piano 1").
     """
+    return _device(source) == _device(sink)
 
-    def stem(name: str) -> str:
-        name = name.casefold().split(":")[0] if ":" in name else name.casefold()
-        return re.sub(r"[\s_-]*(in|out|input|output|midi|\d+)\s*$", "", name).strip(" _-")
 
-    return stem(source) == stem(sink)
+def _device(name: str) -> str:
+    client, _, port = name.casefold().partition(":")
+    if client in BRIDGES and port:  # every device is a port of these clients of JACK
+        return client + re.sub(r"(capture|playback)", "", port)
+    if sys.platform == "win32":
+        client = re.sub(r"\s+\d+$", "", client)
+    return re.sub(r"[\s_-]*\b(in|out|input|output)$", "", client).strip()
 
 
 class Input:

@@ -53,9 +53,10 @@ class Synth:
         if binding is None:
             raise BadInput(f"--out builtin: {NO_FLUIDSYNTH}")
         with hushed():  # each driver that does not open says so at length
-            self._synth = next((synth for driver in DRIVERS if (synth := _started(binding, driver))), None)
-        if self._synth is None:
+            started: Any = next((synth for driver in DRIVERS if (synth := _started(binding, driver))), None)
+        if started is None:
             raise BadInput("--out builtin: no sound device opens on this machine; name a MIDI port with --out")
+        self._synth = started
         font = self._synth.sfload(str(soundfont()))
         for number in range(16):
             if number + 1 != wire.DRUMS:

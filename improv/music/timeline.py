@@ -20,7 +20,12 @@ class Timeline(NamedTuple):
     origin_beat: float = 0.0
     metric: bool = False
     bar_beat: float = 0.0  # a beat on which some bar starts
-    bar_beats: float = 4.0  # length of a bar
+    metre: tuple[int, int] = (4, 4)
+
+    @property
+    def bar_beats(self) -> float:
+        """The length of a bar in quarter notes."""
+        return self.metre[0] * 4 / self.metre[1]
 
     def beat(self, time_ns: int) -> float:
         return self.origin_beat + (time_ns - self.origin_ns) * self.bpm / (60 * NS)
@@ -43,5 +48,5 @@ class Timeline(NamedTuple):
 
     def next_bar_ns(self, time_ns: int, bars: int = 1) -> int:
         """The bar line `bars` bars after the last one at or before `time_ns`."""
-        bar = (self.beat(time_ns) - self.bar_beat) // self.bar_beats + bars
+        bar = (self.beat(time_ns) - self.bar_beat + 1e-6) // self.bar_beats + bars  # times are whole nanoseconds
         return self.time_ns((self.bar_beat + bar * self.bar_beats) * TICKS_PER_BEAT)

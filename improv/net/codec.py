@@ -56,7 +56,7 @@ class Token(NamedTuple):
 
 
 def dt_bin(ticks: int) -> int:
-    return int(DT_BIN[min(ticks, DT_LIMIT - 1)])
+    return int(DT_BIN[min(max(ticks, 0), DT_LIMIT - 1)])
 
 
 def velocity_bin(velocity: int) -> int:

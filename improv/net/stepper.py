@@ -17,6 +17,11 @@ from ai_edge_litert.interpreter import Interpreter
 from improv.hush import hushed
 
 GRAPHS = ("trunk", "what", "velocity")
+SIGNATURES = {
+    "trunk": ({"token", "context", "state"}, {"state", "hidden", "dt"}),
+    "what": ({"hidden", "known"}, {"what"}),
+    "velocity": ({"hidden", "known"}, {"velocity"}),
+}
 
 
 class Reading(NamedTuple):
@@ -30,12 +35,15 @@ class Reading(NamedTuple):
 class _Graph:
     """One LiteRT graph, its tensors found by name once."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, folder: Path, name: str) -> None:
+        path = folder / f"{name}.tflite"
         self._interpreter = Interpreter(model_path=str(path), num_threads=1)
         self._interpreter.allocate_tensors()
         signature = self._interpreter.get_signature_runner()
         self._inputs = {name: detail["index"] for name, detail in signature.get_input_details().items()}
         self._outputs = {name: detail["index"] for name, detail in signature.get_output_details().items()}
+        if (set(self._inputs), set(self._outputs)) != SIGNATURES[name]:
+            raise ValueError(f"{path} is another graph")
         self.shapes = {name: tuple(detail["shape"]) for name, detail in signature.get_input_details().items()}
 
     def __call__(self, inputs: dict[str, np.ndarray], outputs: tuple[str, ...]) -> list[np.ndarray]:
@@ -51,7 +59,7 @@ class Stepper:
 
     def __init__(self, folder: Path) -> None:
         with hushed():
-            self._trunk, self._what, self._velocity = (_Graph(folder / f"{name}.tflite") for name in GRAPHS)
+            self._trunk, self._what, self._velocity = (_Graph(folder, name) for name in GRAPHS)
         self._start = np.zeros(self._trunk.shapes["state"], np.float32)
 
     def start(self) -> np.ndarray:

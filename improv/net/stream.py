@@ -44,9 +44,14 @@ class Limits(NamedTuple):
 class Reader:
     """One network and the way it is spoken to."""
 
-    def __init__(self, net: Net, sampling: Sampling, rng: np.random.Generator) -> None:
-        self._net, self._sampling, self._rng = net, sampling, rng
+    def __init__(self, net: Net, sampling: Sampling) -> None:
+        self._net, self._sampling = net, sampling
+        self.reseed((0,))
         self._choices = np.arange(max(codec.DTS, codec.WHATS))
+
+    def reseed(self, seed: tuple[int, ...]) -> None:
+        """Throw fresh dice: done for each answer, so that no answer depends on how the last one was cut short."""
+        self._rng = np.random.default_rng(seed)
 
     def start(self, tick: int, timeline: Timeline) -> Stream:
         """A fresh memory, about to hear something at `tick`."""

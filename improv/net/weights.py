@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,9 @@ from improv import shipped
 from improv.errors import BadInput
 from improv.net import codec
 from improv.net.stepper import GRAPHS, Stepper
+
+# What a card of odd values raises; ValueError covers text that is none, OverflowError an infinite count.
+_ODD = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
 
 
 class BadWeights(BadInput):
@@ -39,18 +43,24 @@ class Card:
             values: dict[str, Any] = yaml.safe_load(text)
             return cls(
                 name=folder.name,
-                notice=str(values["notice"]).strip(),
-                licence=str(values["licence"]),
-                fingerprint=str(values["fingerprint"]),
-                form=str(values["form"]),
+                notice=_text(values["notice"]).strip(),
+                licence=_text(values["licence"]),
+                fingerprint=_text(values["fingerprint"]),
+                form=_text(values["form"]),
                 nats_per_note=float(values["held_out"]["nats_per_note"]),
-                styles={str(style): int(notes) for style, notes in values["styles"].items()},
+                styles={_text(style): int(notes) for style, notes in values["styles"].items()},
                 text=text,
             )
         except FileNotFoundError:
             raise BadWeights(f"weights {folder}: there is no card.yaml in it") from None
-        except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
+        except (OSError, yaml.YAMLError, *_ODD) as error:
             raise BadWeights(f"weights {folder}: its card.yaml is damaged") from error
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
 
 
 def folders() -> list[Path]:
@@ -69,8 +79,9 @@ def find(name: str) -> Path:
     if name in known:
         return known[name]
     path = Path(name)
-    if path.is_dir():
-        return path
+    with contextlib.suppress(OSError):  # a name too long for a file
+        if path.is_dir():
+            return path
     names = ", ".join(sorted(known)) or "none"
     raise BadWeights(f"weights {name}: no such set and no such folder (installed: {names})")
 
