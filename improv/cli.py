@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +43,13 @@ def _at_the_door() -> Iterator[None]:
         raise typer.Exit(2) from None
 
 
+def _leave_quietly_until_it_listens() -> None:
+    """Before the daemon handles signals itself nothing sounds: any of them is an orderly end."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), lambda *_: os._exit(0))
+
+
 def _settings(config: Path | None, **flags: Any) -> Any:
     from improv import config as settings
 
@@ -67,6 +76,7 @@ def listen(
     api: Api = None,
 ) -> None:
     """Call and response: play, stop, and it answers. Ctrl-C ends it."""
+    _leave_quietly_until_it_listens()
     with _at_the_door():
         settings = _settings(
             config, weights=weights, temperature=temperature, top_p=top_p, bpm=bpm, random_seed=random_seed, api=api,

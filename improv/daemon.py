@@ -19,9 +19,13 @@ from improv.clock import now_ns
 from improv.config import Settings
 from improv.engine import Engine
 from improv.midi import ports, wire
-from improv.midi.outlet import BEAT, FORWARD, HEARTBEAT_NS, PLAY, YIELD, Frame, ProcessOutlet, Sent, Target
+from improv.midi.outlet import BEAT, FORWARD, HEARTBEAT_NS, LET_GO, PLAY, YIELD, Frame, ProcessOutlet, Sent, Target
 from improv.midi.recorder import Recorder, session_path, writable_folder
-from improv.music.events import Ask, Heard, NoteOff, NoteOn, Pedal, Played, Yield
+from improv.midi.watch import Watch
+from improv.music.events import Ask, Heard, InputLost, NoteOff, NoteOn, Pedal, Played, Yield
+from improv.net import weights
+
+ONE_SIGNAL_NS = 100_000_000  # a group and its members are often told the same thing twice
 
 
 class Stop(NamedTuple):
@@ -227,50 +231,71 @@ def find_ports(settings: Settings) -> Wiring:
 
 def listen(settings: Settings) -> int:
     """Play with a musician until a signal comes; gives the exit status. Raises `BadInput`."""
-    folder = writable_folder(Path(settings.record)) if settings.record is not None else None
-    wiring = find_ports(settings)
     inbox: Inbox = queue.SimpleQueue()
-    target = Target(wiring.api, wiring.sink, wiring.builtin)
-
-    def start_outlet(to: Target) -> ProcessOutlet:
-        return ProcessOutlet(to, inbox.put, lambda: inbox.put(OutletLost()))
-
-    outlet = start_outlet(target)
-    try:
-        from improv.net import weights  # while the outlet's process starts
-
-        card, net = weights.load(settings.weights)
-        seed = settings.random_seed if settings.random_seed is not None else secrets.randbits(63)
-        engine = Engine(net, settings.musicianship(seed))
-        outlet.wait_until_ready()
-        recorder = Recorder() if folder is not None else None
-        loop = Loop(engine, inbox, outlet, settings.channels.output, recorder)
-        ears = Ears(inbox, settings, loop.forward if wiring.thru else None)
-        source = ports.Input(wiring.api, wiring.source, ears.hear)
-    except BaseException:
-        outlet.close()
-        raise
-
-    def replace_outlet() -> ProcessOutlet:
-        print("improv: the outlet died; everything is released and it starts anew", file=sys.stderr, flush=True)
-        channels = {settings.channels.output, settings.channels.thru}
-        replacement = start_outlet(target._replace(release=tuple(sorted(channels))))
-        replacement.wait_until_ready()
-        return replacement
-
-    be_prompt()
     with _signals(inbox):
-        print(wiring.describe(settings, card.name), flush=True)
-        if "NC" in card.licence:
-            print(f"weights {card.name}: {card.licence}", flush=True)
+        folder = writable_folder(Path(settings.record)) if settings.record is not None else None
+        session = _Session(settings, find_ports(settings), inbox, Recorder() if folder is not None else None)
         try:
-            loop.run(replace_outlet)
+            session.run()
         finally:
-            source.close()
-            if folder is not None and recorder is not None:
-                _save(recorder, folder, settings.bpm)
-    report(loop.tally)
+            if folder is not None and session.recorder is not None:
+                _save(session.recorder, folder, settings.bpm)
+    report(session.tally)
     return 0
+
+
+class _Session:
+    """Everything that is open while it listens."""
+
+    def __init__(self, settings: Settings, wiring: Wiring, inbox: Inbox, recorder: Recorder | None) -> None:
+        self._settings, self._wiring, self._inbox, self.recorder = settings, wiring, inbox, recorder
+        self._target = Target(wiring.api, wiring.sink, wiring.builtin)
+        outlet = self._start_outlet(self._target)
+        try:
+            self._card, net = weights.load(settings.weights)  # while the outlet's process starts
+            seed = settings.random_seed if settings.random_seed is not None else secrets.randbits(63)
+            engine = Engine(net, settings.musicianship(seed))
+            outlet.wait_until_ready()
+            self._loop = Loop(engine, inbox, outlet, settings.channels.output, recorder)
+            ears = Ears(inbox, settings, self._loop.forward if wiring.thru else None)
+            self._source = ports.Input(wiring.api, wiring.source, ears.hear)
+        except BaseException:
+            outlet.close()
+            raise
+        self.tally = self._loop.tally
+
+    def run(self) -> None:
+        """Until a Stop is posted; leaves silence."""
+        be_prompt()
+        print(self._wiring.describe(self._settings, self._card.name), flush=True)
+        if "NC" in self._card.licence:
+            print(f"weights {self._card.name}: {self._card.licence}", flush=True)
+        source = self._wiring.source
+        watch = None if source is None else Watch(self._wiring.api, source, self._input_lost)
+        try:
+            self._loop.run(self._replace_outlet)
+        finally:
+            self._source.close()
+            if watch is not None:
+                watch.close()
+
+    def _start_outlet(self, target: Target) -> ProcessOutlet:
+        return ProcessOutlet(target, self._inbox.put, lambda: self._inbox.put(OutletLost()))
+
+    def _replace_outlet(self) -> ProcessOutlet:
+        print("improv: the outlet died; everything is released and it starts anew", file=sys.stderr, flush=True)
+        channels = {self._settings.channels.output, self._settings.channels.thru}
+        outlet = self._start_outlet(self._target._replace(release=tuple(sorted(channels))))
+        outlet.wait_until_ready()
+        return outlet
+
+    def _input_lost(self) -> None:
+        """Called on the watch's thread."""
+        gone = f'the input "{self._wiring.source}" went away; what it held is released'
+        print(f"improv: {gone}", file=sys.stderr, flush=True)
+        now = now_ns()
+        self._loop.forward(Frame(now, LET_GO))
+        self._inbox.put(InputLost(now))
 
 
 def be_prompt() -> None:
@@ -283,13 +308,14 @@ def be_prompt() -> None:
 @contextlib.contextmanager
 def _signals(inbox: Inbox) -> Iterator[None]:
     """The first signal ends the loop, the second the process: the outlet then falls silent by itself."""
-    seen: list[int] = []
+    first_ns: list[int] = []
 
     def on_signal(number: int, _frame: object) -> None:
-        if seen:
+        if not first_ns:
+            first_ns.append(now_ns())
+            inbox.put(Stop())
+        elif now_ns() - first_ns[0] > ONE_SIGNAL_NS:
             os._exit(128 + number)
-        seen.append(number)
-        inbox.put(Stop())
 
     names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     before = {name: signal.signal(getattr(signal, name), on_signal) for name in names}

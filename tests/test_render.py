@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from improv.cli import app
 from improv.midi import files
-from improv.music.events import NoteOn
+from improv.music.events import NoteOn, Pedal
 from improv.music.timeline import NS
 from tests.test_files import midi, note
 
@@ -166,3 +166,78 @@ def test_every_note_of_an_unseen_seed_ends(tmp_path: Path) -> None:
         score = files.read(out)
         assert score.stuck == 0
         assert sum(isinstance(e, NoteOn) for e in score.events) * 2 == len(score.events)
+
+
+def test_a_tempo_change_after_the_last_note_changes_nothing(tmp_path: Path) -> None:
+    line = [message for pitch in (60, 64, 67, 72, 71, 67, 64, 62) * 2 for message in note(pitch, 0, 240)]
+    late = [mido.MetaMessage("set_tempo", tempo=1_000_000, time=480 * 60)]
+    odd = [mido.MetaMessage("time_signature", numerator=3, denominator=4, time=480 * 70)]
+    outs = tmp_path / "a.mid", tmp_path / "b.mid"
+    render(seed(tmp_path, line), "-o", outs[0], "--bars", 2)
+    render(seed(tmp_path, late, odd, line), "-o", outs[1], "--bars", 2)
+    assert outs[0].read_bytes() == outs[1].read_bytes()
+
+
+def test_a_time_signature_is_written_where_it_changes(tmp_path: Path) -> None:
+    tempi = [
+        mido.MetaMessage("time_signature", numerator=6, denominator=8),
+        mido.MetaMessage("set_tempo", tempo=400_000, time=720),
+    ]
+    line = [message for pitch in (60, 64, 67, 72, 71, 67, 64, 62) * 2 for message in note(pitch, 0, 240)]
+    out = tmp_path / "o.mid"
+    render(seed(tmp_path, tempi, line), "-o", out, "--bars", 2)
+    signatures = [m for m in mido.MidiFile(out).tracks[0] if m.type == "time_signature"]
+    assert [(m.numerator, m.denominator) for m in signatures] == [(6, 8)]
+    bar = 3 * files.PPQN
+    assert parts(out)["improviser"][0] == 3 * bar  # eight quarter notes fill two bars and two thirds
+
+
+@pytest.mark.parametrize("ppqn", [100, 128, 160, 220, 384, 480, 1024])
+def test_a_quantised_seed_knows_its_beat_at_any_resolution(tmp_path: Path, ppqn: int) -> None:
+    path = tmp_path / "seed.mid"
+    path.write_bytes(midi([m for i in range(32) for m in note(60 + i % 12, 0, ppqn // 2)], ppqn=ppqn))
+    render(path, "-o", tmp_path / "o.mid", "--bars", 1)
+
+
+@pytest.mark.parametrize("bpm", [66, 84, 93, 120, 144])
+def test_the_answer_alone_has_no_empty_bar_before_it(tmp_path: Path, bpm: int) -> None:
+    out = tmp_path / "o.mid"
+    render(seed(tmp_path), "-o", out, "--only-answer", "--bars", 2, "--bpm", bpm)
+    assert parts(out)["improviser"][0] == 0
+
+
+def test_a_long_note_before_the_cut_is_still_down_after_it(tmp_path: Path) -> None:
+    line = [mido.Message("note_on", note=30, velocity=60)]
+    line += [message for i in range(660) for message in note(48 + i % 24, 480, 480)]
+    line += [mido.Message("note_off", note=30)]
+    out = tmp_path / "o.mid"
+    render(seed(tmp_path, line), "-o", out, "--seconds", 3)
+    score = files.read(out)
+    assert NoteOn(0, 30, 60) in score.events
+    assert score.end_ns < 140 * NS
+
+
+def test_one_held_note_is_seed_enough(tmp_path: Path) -> None:
+    render(seed(tmp_path, note(60, 0, 480 * 1400)), "-o", tmp_path / "o.mid", "--seconds", 3)
+
+
+def test_a_pedal_before_the_first_note_is_heard(tmp_path: Path) -> None:
+    line = [mido.Message("control_change", control=64, value=127), *note(60, 480, 480), *note(64, 0, 480)]
+    line.append(mido.Message("control_change", control=64, value=0, time=480))
+    out = tmp_path / "o.mid"
+    render(seed(tmp_path, line), "-o", out, "--bpm", 100, "--notes", 2)
+    assert Pedal(0, True) in files.read(out).events
+
+
+def test_each_output_has_a_name_of_its_own(tmp_path: Path) -> None:
+    source = seed(tmp_path)
+    assert "another output" in refused("render", source, "-o", tmp_path / "o.mid", "--wav", tmp_path / "o.mid")
+    assert "the seed" in refused("render", source, "-o", source)
+    assert "no ordinary file" in refused("render", source, "-o", "/dev/null")
+    refused("render", source, "-o", tmp_path / ("o" * 300))
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "link.mid").symlink_to(tmp_path / "there.mid")
+    render(seed(tmp_path), "-o", tmp_path / "link.mid")
+    assert (tmp_path / "link.mid").is_symlink() and (tmp_path / "there.mid").stat().st_size

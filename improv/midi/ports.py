@@ -54,6 +54,19 @@ def _look(name: str, api: int) -> Ports:
         sink.delete()
 
 
+class Looker:
+    """Looks at the inputs of one MIDI system, time and again."""
+
+    def __init__(self, api: str) -> None:
+        with hushed():
+            self._port = rtmidi.MidiIn(APIS[api], name="improv-look")
+
+    def inputs(self) -> list[str]:
+        with hushed():
+            names: list[str] = self._port.get_ports()
+        return names
+
+
 def choose(api: str) -> Ports:
     """The MIDI system to use: the one named, or with `auto` the first that opens."""
     found = survey()
