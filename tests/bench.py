@@ -229,7 +229,7 @@ def cpu_s(pid: int) -> float:
 
 
 def footprint(env: Env) -> Section:
-    """Memory after an answer, and the load while nothing is played; both processes.
+    """Memory after an answer, and the load while nothing is played; child processes included.
 
     Each process that opens JACK holds JACK's own shared memory locked, and is woken each period: that much
     is the transport's, and stands beside.
@@ -238,7 +238,7 @@ def footprint(env: Env) -> Section:
         player.play(even_line(6, EIGHTHS_S))
         player.wait_for_notes(2, 3)
         player.wait_for_quiet(2.5, 20.0)
-        ours = (daemon.process.pid, daemon.outlet)
+        ours = (daemon.process.pid, *jack.children(daemon.process.pid))
         shared, whole = (sum(jack.resident_kb(pid, key) for pid in ours) / 1024 for key in ("RssShmem", "VmRSS"))
         yield Figure("resident memory (VmRSS)", whole, "MB")
         yield Figure("of that, JACK's own shared memory", shared, "MB")

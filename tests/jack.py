@@ -251,8 +251,8 @@ class Daemon:
     @property
     def outlet(self) -> int:
         """The process id of the outlet."""
-        (child,) = children(self.process.pid)
-        return child
+        (outlet,) = [pid for pid in children(self.process.pid) if "improv.midi.outlet" in _command(pid)]
+        return outlet
 
     def signal(self, number: int) -> int:
         """Gives the moment it was sent."""
@@ -290,6 +290,13 @@ def children(pid: int) -> list[int]:
     for path in Path(f"/proc/{pid}/task").glob("*/children"):
         found += [int(child) for child in path.read_text().split()]
     return found
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""  # it has just ended
 
 
 def gone(pid: int, timeout_s: float = 3.0) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 import mido
 import pytest
 
-from tests.jack import Daemon, Env, Phrase, Player, gone, kill, resident_kb, server_or_skip
+from tests.jack import Daemon, Env, Phrase, Player, children, gone, kill, resident_kb, server_or_skip
 from tests.observer import Stamped, sound
 
 pytestmark = pytest.mark.jack
@@ -225,7 +225,7 @@ def test_a_flood_is_survived(env: Env) -> None:
     controls = [(i / 5000, [0xB0, 1 + i % 30, i % 128]) for i in range(15_000)]
     notes = [(i / 5000, [0x90, i // 2 % 128, 64 * (1 - i % 2)]) for i in range(15_000)]
     with Daemon(env, *VIRTUAL) as daemon, Player(env) as player:
-        processes = (daemon.process.pid, daemon.outlet)
+        processes = (daemon.process.pid, *children(daemon.process.pid))
         player.play(quick())
         assert player.wait_for_notes(MACHINE, 2)
         before_kb = sum(map(resident_kb, processes))
@@ -237,7 +237,7 @@ def test_a_flood_is_survived(env: Env) -> None:
         player.play(at_once([0xB0, 123, 0]))
         ended_ns = player.play(quick())[-1].time_ns
         assert player.wait_for_notes(MACHINE, 2, after_ns=ended_ns), "no answer after the flood"
-        assert daemon.process.poll() is None and daemon.outlet == processes[1]
+        assert daemon.process.poll() is None and daemon.outlet in processes
         signalled_ns = daemon.signal(signal.SIGTERM)
         assert daemon.wait() == 0
         player.wait_for_quiet(0.3, timeout_s=2.0)
@@ -296,9 +296,11 @@ def test_no_note_is_ever_stuck(env: Env) -> None:
                 player.start(at_once(PRESS, LET_GO))
                 moment_s = dice.uniform(0.0, 1.6)
                 player.wait(lambda: False, moment_s)
+                helpers = children(daemon.process.pid)
                 name = dice.choice(["SIGKILL", "SIGTERM", "SIGINT"])
                 ended_ns = daemon.signal(getattr(signal, name))
                 status = daemon.wait()
+                assert all(map(gone, helpers))
                 assert status == (-signal.SIGKILL if name == "SIGKILL" else 0)
             assert stays_silent(player, ended_ns, channel=None, for_s=0.4), (name, moment_s)
         assert len(player.notes(MACHINE)) > 10
