@@ -27,11 +27,13 @@ from ai_edge_litert.interpreter import Interpreter
 
 from improv import doctor
 from improv.daemon import percentile
+from improv.errors import BadInput
 from improv.net import weights
 from improv.net.stepper import GRAPHS, Stepper
 from tests import jack
 from tests.jack import Daemon, Env, Phrase, Player
 
+WEIGHTS = "open"  # the shipped ones: the figures are about them
 ROUNDS = 6  # what is compared takes turns, so that both meet the same weather
 EVENTS = 200  # a round
 PEER_EVENTS = 40
@@ -367,10 +369,10 @@ LIVE: tuple[tuple[str, Callable[[Env], Section]], ...] = (
 )
 
 
-def measure(name: str) -> Iterator[Figure]:
-    """Every figure as it is found, the sections announced."""
-    print(f"one event (weights {name})", flush=True)
-    yield from one_event(name)
+def measure() -> Iterator[Figure]:
+    """Every figure as it is found, the sections announced. Raises `BadInput` where there are no weights."""
+    print(f"one event (weights {WEIGHTS})", flush=True)
+    yield from one_event(WEIGHTS)
     try:
         with jack.server() as env:
             for title, section in LIVE:
@@ -383,15 +385,18 @@ def measure(name: str) -> Iterator[Figure]:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Prints every figure this machine gives, with its target.")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write them for programs as well")
-    parser.add_argument("--weights", default="open")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the processes started here end as well
     load = os.getloadavg()[0]
     print(f"{os.cpu_count()} cores, load {load:.1f}, Python {sys.version.split()[0]}, NumPy {np.__version__}")
     figures = []
-    for figure in measure(arguments.weights):
-        print(figure.line(), flush=True)
-        figures.append(figure)
+    try:
+        for figure in measure():
+            print(figure.line(), flush=True)
+            figures.append(figure)
+    except BadInput as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
     if arguments.json is not None:
         found: list[dict[str, Any]] = [{**figure._asdict(), "met": figure.met} for figure in figures]
         arguments.json.write_text(json.dumps({"load": load, "figures": found}, indent=2) + "\n")
