@@ -26,7 +26,7 @@ from improv.music.events import NoteOff
 from improv.music.schedule import MACHINE, THRU, Schedule, is_note_on
 
 SPIN_NS = 800_000  # sleep until so long before an event, then spin: a sleep alone wakes too late
-HEARTBEAT_NS = 100_000_000
+HEARTBEAT_NS = 250_000_000
 HEARTBEAT_LOST_NS = 1_000_000_000
 BURST, BURST_S = 16, 0.002  # a slow receiver loses messages of a longer burst (seen over JACK at 64 frames)
 DRAIN_S = 0.05  # a driver sends what it was given within a few of its periods

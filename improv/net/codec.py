@@ -41,6 +41,8 @@ def _dt_starts() -> list[int]:
 DT_START = np.array(_dt_starts())
 DT_WIDTH = np.diff(np.append(DT_START, DT_LIMIT))
 DT_BIN = np.repeat(np.arange(DTS), DT_WIDTH)  # ticks -> bin
+_BIN_OF_TICKS: list[int] = DT_BIN.tolist()  # quicker than an array for one value
+_BINS: list[tuple[int, int]] = list(zip(DT_START.tolist(), DT_WIDTH.tolist(), strict=True))
 
 FINGERPRINT = hashlib.sha256(
     repr((TICKS_PER_BEAT, PITCHES, VELOCITIES, WHO, STYLES, DT_START.tolist(), DT_LIMIT, "off<on<pitch")).encode()
@@ -56,7 +58,12 @@ class Token(NamedTuple):
 
 
 def dt_bin(ticks: int) -> int:
-    return int(DT_BIN[min(max(ticks, 0), DT_LIMIT - 1)])
+    return _BIN_OF_TICKS[min(max(ticks, 0), DT_LIMIT - 1)]
+
+
+def dt_range(bin_: int) -> tuple[int, int]:
+    """The first number of ticks in a bin, and how many numbers share it."""
+    return _BINS[bin_]
 
 
 def velocity_bin(velocity: int) -> int:

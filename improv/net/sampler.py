@@ -14,13 +14,24 @@ class Sampling(NamedTuple):
 
 def draw(logp: np.ndarray, choices: np.ndarray, sampling: Sampling, uniform: float) -> int:
     """One of `choices` (indices into `logp`, not empty) by a uniform number in [0, 1)."""
-    scaled = logp[choices] / sampling.temperature
-    mass = np.exp(scaled - scaled.max())
+    mass = logp[choices]
+    mass -= mass[mass.argmax()]
+    if sampling.temperature != 1.0:
+        mass *= 1.0 / sampling.temperature
+    np.exp(mass, out=mass)
     if sampling.top_p < 1.0:
-        order = np.argsort(-mass, kind="stable")
-        choices, mass = choices[order], mass[order]
-    total = np.cumsum(mass)
-    if sampling.top_p < 1.0:
-        total = total[: int(np.searchsorted(total, sampling.top_p * total[-1])) + 1]
-    place = int(np.searchsorted(total, uniform * total[-1], side="right"))
-    return int(choices[min(place, len(total) - 1)])
+        mass[mass < _nucleus(mass, sampling.top_p)] = 0.0
+    total = mass.cumsum()
+    place = int(total.searchsorted(uniform * total[-1], "right"))
+    if place == len(total):  # rounded up to the very end: the last choice that has any mass
+        place = int(total.searchsorted(total[-1]))
+    return int(choices[place])
+
+
+def _nucleus(mass: np.ndarray, top_p: float) -> float:
+    """The least mass that belongs to the nucleus."""
+    ordered = mass.copy()
+    ordered.sort()
+    ordered = ordered[::-1]
+    total = ordered.cumsum()
+    return float(ordered[total.searchsorted(top_p * total[-1])])

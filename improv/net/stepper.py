@@ -40,18 +40,19 @@ class _Graph:
         self._interpreter = Interpreter(model_path=str(path), num_threads=1)
         self._interpreter.allocate_tensors()
         signature = self._interpreter.get_signature_runner()
-        self._inputs = {name: detail["index"] for name, detail in signature.get_input_details().items()}
-        self._outputs = {name: detail["index"] for name, detail in signature.get_output_details().items()}
-        if (set(self._inputs), set(self._outputs)) != SIGNATURES[name]:
+        inputs, outputs = signature.get_input_details(), signature.get_output_details()
+        if (set(inputs), set(outputs)) != SIGNATURES[name]:
             raise ValueError(f"{path} is another graph")
-        self.shapes = {name: tuple(detail["shape"]) for name, detail in signature.get_input_details().items()}
+        self._inputs = [(name, detail["index"]) for name, detail in inputs.items()]
+        self._outputs = [(name, detail["index"]) for name, detail in outputs.items()]
+        self.shapes = {name: tuple(detail["shape"]) for name, detail in inputs.items()}
 
-    def __call__(self, inputs: dict[str, np.ndarray], outputs: tuple[str, ...]) -> list[np.ndarray]:
+    def __call__(self, **inputs: np.ndarray) -> dict[str, np.ndarray]:
         interpreter = self._interpreter
-        for name, value in inputs.items():
-            interpreter.set_tensor(self._inputs[name], value)
+        for name, index in self._inputs:
+            interpreter.set_tensor(index, inputs[name])
         interpreter.invoke()
-        return [interpreter.get_tensor(self._outputs[name]) for name in outputs]
+        return {name: interpreter.get_tensor(index) for name, index in self._outputs}
 
 
 class Stepper:
@@ -68,16 +69,15 @@ class Stepper:
 
     def read(self, state: np.ndarray, token: np.ndarray, context: np.ndarray) -> Reading:
         """Move on by one token."""
-        inputs = {"token": token, "context": context, "state": state}
-        state, hidden, dt = self._trunk(inputs, ("state", "hidden", "dt"))
-        return Reading(state, hidden, dt[0])
+        read = self._trunk(token=token, context=context, state=state)
+        return Reading(read["state"], read["hidden"], read["dt"][0])
 
     def what(self, hidden: np.ndarray, dt: int, phase: int) -> np.ndarray:
         """Log-probabilities [256], nothing masked."""
-        (logp,) = self._what({"hidden": hidden, "known": np.array((dt, phase), np.int32)}, ("what",))
-        return logp.reshape(-1)
+        logp: np.ndarray = self._what(hidden=hidden, known=np.array((dt, phase), np.int32))["what"][0]
+        return logp
 
     def velocity(self, hidden: np.ndarray, dt: int, what: int) -> np.ndarray:
         """Log-probabilities [32]."""
-        (logp,) = self._velocity({"hidden": hidden, "known": np.array((dt, what), np.int32)}, ("velocity",))
-        return logp.reshape(-1)
+        logp: np.ndarray = self._velocity(hidden=hidden, known=np.array((dt, what), np.int32))["velocity"][0]
+        return logp

@@ -92,20 +92,22 @@ class Reader:
 
     def _draw_dt(self, stream: Stream, limits: Limits) -> tuple[int, np.ndarray]:
         """The ticks to the next token, and which `what` may stand there."""
-        least = limits.least
-        if least == 0:
-            allowed = self._allowed(stream, limits, 0)
-            if not len(allowed):  # the chord is complete: nothing more fits at this tick
-                least = 1
-        first, last = codec.dt_bin(least), codec.dt_bin(max(least, limits.most))
+        ticks = self._draw_ticks(stream, limits.least, limits.most)
+        allowed = self._allowed(stream, limits, ticks)
+        if ticks == 0 and not len(allowed):  # the chord is complete: nothing more fits at this tick
+            ticks = self._draw_ticks(stream, 1, limits.most)
+            allowed = self._allowed(stream, limits, ticks)
+        return ticks, allowed
+
+    def _draw_ticks(self, stream: Stream, least: int, most: int) -> int:
+        most = max(least, most)
+        first, last = codec.dt_bin(least), codec.dt_bin(most)
         if first == last:
-            ticks = least
-        else:
-            bin_ = draw(stream.reading.dt, self._choices[first : last + 1], self._sampling, self._rng.random())
-            width = int(codec.DT_WIDTH[bin_])
-            residue = int(self._rng.random() * width) if width > 1 else 0
-            ticks = min(max(int(codec.DT_START[bin_]) + residue, least), max(least, limits.most))
-        return ticks, allowed if ticks == 0 else self._allowed(stream, limits, ticks)
+            return least
+        bin_ = draw(stream.reading.dt, self._choices[first : last + 1], self._sampling, self._rng.random())
+        start, width = codec.dt_range(bin_)
+        residue = int(self._rng.random() * width) if width > 1 else 0
+        return min(max(start + residue, least), most)
 
     def _allowed(self, stream: Stream, limits: Limits, ticks: int) -> np.ndarray:
         mask = codec.allowed(stream.held, stream.last.what, ticks)
