@@ -52,7 +52,8 @@ class Tally:
     answered: int = 0
     left_out: int = 0  # too late to be played
     lateness: deque[int] = field(default_factory=lambda: deque(maxlen=100_000))
-    turnarounds: deque[int] = field(default_factory=lambda: deque(maxlen=10_000))
+    turnarounds: deque[int] = field(default_factory=lambda: deque(maxlen=10_000))  # last release to first note
+    takeovers: deque[int] = field(default_factory=lambda: deque(maxlen=10_000))  # turn decided to first note
     _released_ns: int | None = None
 
     def hear(self, event: Heard) -> None:
@@ -68,6 +69,7 @@ class Tally:
             self.answered += 1
             if self._released_ns is not None:
                 self.turnarounds.append(sent.sent_ns - self._released_ns)
+                self.takeovers.append(sent.sent_ns - sent.due_ns)  # it is due the moment the turn is decided
                 self._released_ns = None
 
 
@@ -338,10 +340,12 @@ def _save(recorder: Recorder, folder: Path, bpm: float | None) -> None:
 def report(tally: Tally) -> None:
     """What happened, in a line or two."""
     print(f"heard {tally.heard} notes, answered with {tally.answered}")
-    if tally.lateness:
-        p50, p99 = (percentile(tally.lateness, share) / 1e6 for share in (0.5, 0.99))
-        first = percentile(tally.turnarounds, 0.5) / 1e9
-        print(f"end of phrase to first note {first:.2f} s, sent late by {p50:.2f} ms p50, {p99:.2f} ms p99")
+    for name, times in (("took over", tally.takeovers), ("notes sent", tally.lateness)):
+        if times:
+            p50, p99 = (percentile(times, share) / 1e6 for share in (0.5, 0.99))
+            print(f"{name} late by {p50:.2f} ms p50, {p99:.2f} ms p99")
+    if tally.turnarounds:
+        print(f"end of phrase to first note {percentile(tally.turnarounds, 0.5) / 1e9:.2f} s")
     if tally.left_out:
         print(f"{tally.left_out} notes were too late and left out")
 
