@@ -259,6 +259,22 @@ def test_ports_are_found_by_name(env: Env, source: str, sink: str) -> None:
         assert of_channel(player.received, PLAYER) == []  # thru is off where a synth is named
 
 
+def test_an_input_that_goes_away_holds_nothing(env: Env) -> None:
+    keyboard = ("--virtual", "--to", "Stage Piano", "--from", "Stage Return")
+    with (
+        Player(env, "--virtual", "--to", "Warm Send", "--from", "Warm Synth") as synth,
+        contextlib.ExitStack() as unplug,
+    ):
+        player = unplug.enter_context(Player(env, *keyboard))
+        with Daemon(env, "--in", "stage piano", "--out", "warm synth", "--thru") as daemon:
+            player.play(at_once([0x90, 60, 80], [0x90, 64, 80], [0x90, 67, 80], [0xB0, 64, 127]))
+            assert synth.wait_for_notes(PLAYER, 3)
+            unplug.close()
+            assert synth.wait(lambda: not any(synth.sound(channel=PLAYER)), 3.0), synth.sound()
+            assert any("went away" in line for line in daemon.err.lines)
+            assert synth.wait_for_notes(MACHINE, timeout_s=5.0)  # what it held no longer holds the turn
+
+
 @pytest.mark.parametrize("side", ["--in", "--out"])
 def test_a_wrong_name_lists_the_ports(env: Env, side: str) -> None:
     names = {"--in": "stage", "--out": "warm", side: "harpsichord"}
