@@ -177,5 +177,3 @@ def weights() -> None:
         for folder in folders:
             print(f"{folder.name}  ({folder})\n")
             print(weights.Card.read(folder).text)
-
-

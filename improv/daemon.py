@@ -348,5 +348,3 @@ def report(tally: Tally) -> None:
         print(f"end of phrase to first note {percentile(tally.turnarounds, 0.5) / 1e9:.2f} s")
     if tally.left_out:
         print(f"{tally.left_out} notes were too late and left out")
-
-

@@ -349,7 +349,6 @@ def test_a_pedal_held_across_an_answer_sustains_but_holds_no_turn() -> None:
     assert engine.answers == 2
 
 
-
 class StrictReader(Reader):
     """Checks each token it is fed against the alphabet."""
 

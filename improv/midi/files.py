@@ -271,5 +271,3 @@ def _message(event: NoteOn | NoteOff | Pedal, channel: int) -> mido.Message:
     if isinstance(event, NoteOff):
         return mido.Message("note_off", channel=channel, note=event.pitch, velocity=0)
     return mido.Message("control_change", channel=channel, control=SUSTAIN, value=127 * event.down)
-
-
