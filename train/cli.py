@@ -106,7 +106,7 @@ def fit(
 
 @app.command()
 def evaluate(
-    weights: Annotated[Path, typer.Argument(help="A folder of weights.")],
+    weights: Annotated[str, typer.Argument(help="A set of weights: its name or its folder.")],
     paths: Annotated[list[Path], typer.Argument(help="Prepared arrays (a folder or one .npz), or MIDI files.")],
     to_json: Annotated[Path | None, Flag("--json", help="Write the figures to this file as well.")] = None,
     split: Annotated[str, Flag("--split", help="split_free, or split (as MAESTRO's).")] = "split_free",
@@ -126,9 +126,10 @@ def evaluate(
         _load("keras")
         from rich.console import Console
 
+        from improv.net.weights import find
         from train import evaluate
 
-        chosen = evaluate.read_weights(weights)
+        chosen = evaluate.read_weights(find(weights))
         held = evaluate.read_pieces(paths, split, part, chosen.tier)
         result = evaluate.summary(evaluate.network(chosen.values, chosen.shape, held.test))
         result["baselines"] = evaluate.compare(held) if baselines and held.train and held.validation else {}
