@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,7 +69,7 @@ def test_a_piece_is_heard_live_as_it_was_prepared(files_of_music: list[tuple[str
         perform(engine, heard)
         while (due := engine.deadline()) is not None and due <= score.end_ns + 10**9:
             engine.step(due)
-        dts = [codec.dt_bin(b.tick - a.tick) for a, b in zip(prepared, prepared[1:], strict=False)]
+        dts = [codec.dt_bin(b.tick - a.tick) for a, b in itertools.pairwise(prepared)]
         fed = net.read_tokens[1:]  # after the start
         assert [row[1:3] for row in fed] == [(token.what, token.velocity) for token in prepared]
         assert [row[0] for row in fed[1:]] == dts
