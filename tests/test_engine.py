@@ -30,6 +30,18 @@ def eighths(count: int = 12, begin_ns: int = NS, spacing_ns: int = 250 * MS, pit
     return events
 
 
+def event_of(kind: str, time_ns: int, pitch: int) -> Heard:
+    events: dict[str, Heard] = {
+        "on": NoteOn(time_ns, pitch, 70),
+        "off": NoteOff(time_ns, pitch),
+        "down": Pedal(time_ns, True),
+        "up": Pedal(time_ns, False),
+        "ask": Ask(time_ns),
+        "lost": InputLost(time_ns),
+    }
+    return events[kind]
+
+
 def run(engine: Engine, heard: Iterable[Heard], until_ns: int | None = None) -> list[Played]:
     """Hear everything, then go on until the time, or until one answer is over."""
     played: list[Played] = []
@@ -286,15 +298,7 @@ def test_whatever_is_played_every_note_ends(script: list[tuple[int, str, int]], 
         now += wait_ms * MS
         while (due := engine.deadline()) is not None and due <= now:
             take(engine.step(due))
-        event: Heard = {
-            "on": NoteOn(now, pitch, 70),
-            "off": NoteOff(now, pitch),
-            "down": Pedal(now, True),
-            "up": Pedal(now, False),
-            "ask": Ask(now),
-            "lost": InputLost(now),
-        }[kind]
-        take(engine.step(now, event))
+        take(engine.step(now, event_of(kind, now, pitch)))
     take(engine.step(now + MS, InputLost(now + MS)))
     while (due := engine.deadline()) is not None and due < now + 100 * NS:
         take(engine.step(due))
@@ -371,12 +375,5 @@ def test_what_is_fed_keeps_to_the_alphabet(script: list[tuple[int, str, int]], s
     now = NS
     for wait_ms, kind, pitch in script:
         now += wait_ms * MS
-        event: Heard = {
-            "on": NoteOn(now, pitch, 70),
-            "off": NoteOff(now, pitch),
-            "down": Pedal(now, True),
-            "up": Pedal(now, False),
-            "ask": Ask(now),
-        }[kind]
-        run(engine, [event], now)
+        run(engine, [event_of(kind, now, pitch)], now)
     run(engine, [], now + 30 * NS)

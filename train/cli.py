@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from improv.errors import BadInput
+from improv.hush import hushed
 
 HEAVY = ("tensorflow", "keras")
 
@@ -49,15 +50,9 @@ def _refuse(sentence: str) -> None:
 def _load(*modules: str) -> None:
     """TensorFlow greets on the file descriptor itself, whatever its log level; import it with that closed."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)
-    try:
+    with hushed():
         for module in modules:
             importlib.import_module(module)
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(null)
 
 
 @app.command()

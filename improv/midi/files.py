@@ -13,11 +13,11 @@ from typing import NamedTuple
 import mido
 
 from improv.music.events import NoteOff, NoteOn, Pedal
+from improv.music.schedule import SUSTAIN
 from improv.music.timeline import TICKS_PER_BEAT as TICKS
 from improv.music.timeline import Timeline
 
 DRUM_CHANNEL = 9  # counted from 0, as on the wire
-SUSTAIN = 64
 MAX_BYTES = 4 * 1024 * 1024  # an hour of dense piano is under 2
 FASTEST_US = 30_000  # a beat, 2000 bpm
 PPQN = 960  # of the files written

@@ -23,7 +23,16 @@ from typing import IO, Any, NamedTuple, Protocol
 from improv.clock import now_ns
 from improv.midi import ports, wire
 from improv.music.events import NoteOff
-from improv.music.schedule import MACHINE, THRU, Schedule, is_note_on
+from improv.music.schedule import (
+    ALL_NOTES_OFF,
+    ALL_SOUND_OFF,
+    CONTROL,
+    MACHINE,
+    SUSTAIN,
+    THRU,
+    Schedule,
+    is_note_on,
+)
 
 SPIN_NS = 800_000  # sleep until so long before an event, then spin: a sleep alone wakes too late
 HEARTBEAT_NS = 250_000_000
@@ -244,8 +253,8 @@ def main() -> None:
 
 def _release(channels: tuple[int, ...], send: Callable[[bytes], None]) -> None:
     """End whatever an outlet that died left sounding: nobody knows what that was."""
-    controls = (wire.SUSTAIN, wire.ALL_NOTES_OFF, wire.ALL_SOUND_OFF)
-    messages = [bytes((wire.CONTROL | channel - 1, number, 0)) for number in controls for channel in channels]
+    controls = (SUSTAIN, ALL_NOTES_OFF, ALL_SOUND_OFF)
+    messages = [bytes((CONTROL | channel - 1, number, 0)) for number in controls for channel in channels]
     messages += [wire.spell(NoteOff(0, pitch), channel) for pitch in range(128) for channel in channels]
     for number, message in enumerate(messages, start=1):
         send(message)

@@ -6,9 +6,9 @@ Channels count from 1, as musicians do; on the wire they count from 0.
 from __future__ import annotations
 
 from improv.music.events import InputLost, NoteOff, NoteOn, Pedal
+from improv.music.schedule import ALL_NOTES_OFF, ALL_SOUND_OFF, CONTROL, NOTE_OFF, NOTE_ON, SUSTAIN
 
-NOTE_OFF, NOTE_ON, CONTROL, SYSTEM = 0x80, 0x90, 0xB0, 0xF0
-SUSTAIN, ALL_SOUND_OFF, ALL_NOTES_OFF = 64, 120, 123
+SYSTEM = 0xF0
 DRUMS = 10
 
 
