@@ -19,6 +19,7 @@ app = typer.Typer(
     help="A machine that improvises with you over MIDI.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,  # errors in one plain line, not in a box
     pretty_exceptions_enable=False,
 )
 

@@ -75,7 +75,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "temperature": (0.05, 4.0),
     "top_p": (0.01, 1.0),
     "bpm": (20, 400),
-    "random_seed": (0, 2**63 - 1),
+    "random_seed": (0, 999_999_999),
     "longest_answer_s": (1, 600),
     "forget_s": (1, 3600),
     "turn_cc": (0, 119),
@@ -156,8 +156,7 @@ def _merge(base: Any, values: Mapping[Any, Any], label: Callable[[str], str], ro
     changed = {}
     for key, value in values.items():
         if key not in kinds:
-            near = difflib.get_close_matches(str(key), kinds, 1, 0.0)
-            raise BadSetting(f"{label(f'{room}{key}')} is no setting; the nearest is `{room}{near[0]}`")
+            raise BadSetting(f"{label(f'{room}{key}')} is no setting; the nearest is `{_nearest(str(key), room)}`")
         old = getattr(base, key)
         if dataclasses.is_dataclass(old):
             if not isinstance(value, dict):
@@ -166,6 +165,22 @@ def _merge(base: Any, values: Mapping[Any, Any], label: Callable[[str], str], ro
         else:
             changed[key] = _checked(value, kinds[key], f"{room}{key}", label(f"{room}{key}"))
     return dataclasses.replace(base, **changed)
+
+
+def _nearest(key: str, room: str) -> str:
+    """The whole name of the setting most like `key`, those of the same room first."""
+
+    def names(values: Any, room: str = "") -> list[str]:
+        found = []
+        for field_ in dataclasses.fields(values):
+            value = getattr(values, field_.name)
+            inner = dataclasses.is_dataclass(value)
+            found += names(value, f"{room}{field_.name}.") if inner else [f"{room}{field_.name}"]
+        return found
+
+    known = sorted(names(Settings()), key=lambda name: not name.startswith(room) if room else "." in name)
+    by_last = {name.rpartition(".")[2]: name for name in reversed(known)}
+    return by_last[difflib.get_close_matches(key, by_last, 1, 0.0)[0]]
 
 
 def _checked(value: Any, kind: Any, key: str, label: str) -> Any:
@@ -178,7 +193,7 @@ def _checked(value: Any, kind: Any, key: str, label: str) -> Any:
         raise BadSetting(f"{label} is {reprlib.repr(value)}; it must be {_name(allowed)}")
     low, high = RANGES.get(key, (-math.inf, math.inf))
     if type(value) in (int, float) and not low <= value <= high:  # NaN is never within
-        raise BadSetting(f"{label} is {value}; it must be from {low:g} to {high:g}")
+        raise BadSetting(f"{label} is {value}; it must be from {low:,.12g} to {high:,.12g}")
     if key in CHOICES and value not in CHOICES[key]:
         raise BadSetting(f"{label} is {reprlib.repr(value)}; it must be one of {', '.join(CHOICES[key])}")
     return value

@@ -255,7 +255,7 @@ class _Session:
         outlet = self._start_outlet(self._target)
         try:
             self._card, net = weights.load(settings.weights)  # while the outlet's process starts
-            seed = settings.random_seed if settings.random_seed is not None else secrets.randbits(63)
+            seed = settings.random_seed if settings.random_seed is not None else secrets.randbelow(10**9)
             engine = Engine(net, settings.musicianship(seed))
             outlet.wait_until_ready()
             self._loop = Loop(engine, inbox, outlet, settings.channels.output, recorder)

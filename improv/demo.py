@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import secrets
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -83,7 +84,7 @@ def demo(settings: Settings, folder: Path) -> None:
     """Leaves duet.mid, duet.wav and duet.png in `folder`. Raises `BadInput`."""
     card, net = weights.load(settings.weights)
     settings = replace(settings, bpm=BPM)
-    seed = settings.random_seed if settings.random_seed is not None else now_ns()
+    seed = settings.random_seed if settings.random_seed is not None else secrets.randbelow(10**9)
     engine = Engine(net, settings.musicianship(seed))
     inbox: Inbox = queue.SimpleQueue()
     recorder, screen = Recorder(), Screen()

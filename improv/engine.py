@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from improv.music.answer import Answer, Planned
+from improv.music.answer import Answer, Manner, Planned
 from improv.music.damper import Damper, Sounding
 from improv.music.events import Ask, Heard, InputLost, NoteOff, NoteOn, Played, Retime, Yield
 from improv.music.timeline import FREE_BPM, NS, Timeline
@@ -52,7 +52,7 @@ class _HandOver(NamedTuple):
 
     time_ns: int
     length_ns: int
-    spacing_ns: int
+    manner: Manner
     exact: bool
     notes: int | None
 
@@ -152,8 +152,9 @@ class Engine:
                 self._timeline = self._first_timeline(event.time_ns)
             if self._answer is not None or self._hand_over is not None:
                 played = self._yield(event.time_ns)
-            self._listener.note(event.time_ns)
         self._take(self._damper.hear(event))
+        if isinstance(event, NoteOn):
+            self._listener.note(event.time_ns, event.pitch, self._damper.voices)
         self._listener.changed(event.time_ns, self._damper.held)
         return played
 
@@ -198,8 +199,8 @@ class Engine:
         if self._unread:
             self._floor = max(self._floor, self._unread[-1].tick)
         longest_ns = round(self._settings.longest_answer_s * NS)
-        spacing_ns = self._listener.spacing_ns()
-        self._hand_over = _HandOver(now, length_ns if exact else min(length_ns, longest_ns), spacing_ns, exact, notes)
+        manner = Manner.of(self._listener.phrase())
+        self._hand_over = _HandOver(now, length_ns if exact else min(length_ns, longest_ns), manner, exact, notes)
         self._listener.begin()
 
     def _begin_answer(self, turn: _HandOver) -> list[Played]:
@@ -210,11 +211,12 @@ class Engine:
         stream = self._stream or self._reader.start(tick, self._timeline)
         tick = max(tick, stream.last.tick)
         self._reader.reseed((self._settings.seed, self.answers))
-        self._answer = Answer(turn.time_ns, turn.spacing_ns, turn.length_ns, turn.exact, turn.notes)
+        self._answer = Answer(turn.time_ns, turn.manner, turn.length_ns, turn.exact, turn.notes)
         self._offset_ns = turn.time_ns - self._timeline.time_ns(tick)
         self.answers += 1
         silence = tick - stream.last.tick
-        token = self._reader.draw(stream, Limits(silence, silence, off=False), self._timeline)
+        limits = Limits(silence, silence, off=False, pitches=self._answer.pitches)
+        token = self._reader.draw(stream, limits, self._timeline)
         return self._play(self._answer, stream, token)
 
     def _yield(self, time_ns: int) -> list[Played]:
@@ -273,15 +275,27 @@ class Engine:
         answer.forget_before(now - KEPT_NS)
         if answer.closing:
             return self._close(answer, stream)
-        rest = max(0, timeline.tick(answer.rest_by_ns - self._offset_ns) - stream.last.tick)
-        token = self._reader.draw(stream, Limits(0, rest), timeline)
-        if token.tick - stream.last.tick >= rest and token.what >= codec.OFF:
-            token = self._reader.draw(stream, Limits(rest, rest, off=False), timeline)
+        limits = self._limits(answer, stream, timeline)
+        token = self._reader.draw(stream, limits, timeline)
+        if limits.on and token.what >= codec.OFF and token.tick - stream.last.tick >= limits.most:
+            token = self._reader.draw(stream, limits._replace(least=limits.most, off=False), timeline)
         ends_before = answer.ends_before if token.what < codec.OFF else answer.ends_before_release
         if ends_before(self._due_ns(token)):
             answer.closing = True
             return self._close(answer, stream)
         return self._play(answer, stream, token)
+
+    def _limits(self, answer: Answer[Stream], stream: Stream, timeline: Timeline) -> Limits:
+        """What may come next in an answer in the player's manner."""
+        from_tick, to_tick, rest_tick = (
+            timeline.tick(time_ns - self._offset_ns) - stream.last.tick
+            for time_ns in (*answer.hurry_ns, answer.rest_by_ns)
+        )
+        if self._due_ns(stream.last._replace(tick=stream.last.tick + from_tick)) > answer.hurry_ns[0]:
+            from_tick -= 1  # rounded up, out of the chord
+        thin = int(stream.held.sum()) < answer.most_voices
+        gap = (max(0, from_tick + 1) if thin else 0, to_tick)
+        return Limits(most=max(0, rest_tick), gap=gap if gap[0] < gap[1] else (0, 0), on=thin, pitches=answer.pitches)
 
     def _close(self, answer: Answer[Stream], stream: Stream) -> list[Played]:
         """Only note-offs are left to play."""

@@ -215,7 +215,7 @@ def _after_spacing(seed: Seed) -> int:
     listener = Listener(TurnRules())
     onsets = [event.time_ns for event in seed.events if isinstance(event, NoteOn)]
     for time_ns in onsets:
-        listener.note(time_ns)
+        listener.note(time_ns, 60, 1)
     return max(seed.end_ns, onsets[-1] + listener.spacing_ns())
 
 

@@ -43,6 +43,7 @@ def test_a_file_and_flags_go_over_the_defaults(tmp_path: Path) -> None:
     [
         ("temprature: 1", r"my\.yaml: `temprature` is no setting; the nearest is `temperature`"),
         ("turns: {silense: 2}", r"`turns\.silense` is no setting; the nearest is `turns\.silence`"),
+        ("silence: 2", r"`silence` is no setting; the nearest is `turns\.silence`"),
         ("temperature: .nan", "must be from 0.05 to 4"),
         ("temperature: 0", "must be from 0.05 to 4"),
         ("bpm: 1e9", "must be from 20 to 400|must be a number"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable
 
@@ -377,3 +378,23 @@ def test_what_is_fed_keeps_to_the_alphabet(script: list[tuple[int, str, int]], s
         now += wait_ms * MS
         run(engine, [event_of(kind, now, pitch)], now)
     run(engine, [], now + 30 * NS)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_an_answer_is_in_the_players_manner(seed: int) -> None:
+    """At most twice as fast, an octave beyond, two voices more; whatever the network would like."""
+    heard = eighths(12, pitch=60)  # 60 to 71, one voice, 250 ms apart
+    dt = np.full(codec.DTS, -50.0, np.float32)
+    dt[:6] = 0.0  # a network that would pour out notes
+    played = run(Engine(FlatNet(dt), Musicianship(seed=seed)), heard)
+    struck = onsets(played)
+    assert all(48 <= note.pitch <= 83 for note in struck)
+    chords = [struck[0].time_ns]
+    for note in struck:
+        if note.time_ns > chords[-1] + 50 * MS:
+            chords.append(note.time_ns)
+    assert all(b - a >= 114 * MS for a, b in itertools.pairwise(chords))  # half of 250 ms, to the tick
+    sounding = 0
+    for event in sorted(played, key=lambda event: (event.time_ns, isinstance(event, NoteOn))):
+        sounding += 1 if isinstance(event, NoteOn) else -1
+        assert sounding <= 3

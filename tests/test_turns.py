@@ -16,7 +16,7 @@ def listen(*events: NoteOn | NoteOff | Pedal) -> Listener:
     listener, damper = Listener(TurnRules()), Damper()
     for event in events:
         if isinstance(event, NoteOn):
-            listener.note(event.time_ns)
+            listener.note(event.time_ns, event.pitch, 1)
         damper.hear(event)
         listener.changed(event.time_ns, damper.held)
     return listener

@@ -22,6 +22,7 @@ app = typer.Typer(
     help="Make the networks that improv plays: prepare, fit, evaluate, export.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode=None,  # errors in one plain line, not in a box
     pretty_exceptions_enable=False,
 )
 

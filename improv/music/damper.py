@@ -26,6 +26,11 @@ class Damper:
         """Whether a key or the pedal is down and not waived."""
         return (self._pedal and not self._waived_pedal) or bool(self._keys - self._waived_keys)
 
+    @property
+    def voices(self) -> int:
+        """How many strings ring."""
+        return len(self._ringing)
+
     def moves(self, event: NoteOn | NoteOff | Pedal) -> bool:
         """Whether a key or the pedal really moves: a noisy pedal says a lot that is no news."""
         if isinstance(event, NoteOn):

@@ -32,6 +32,9 @@ class Phrase(NamedTuple):
     end_ns: int
     notes: int
     spacing_ns: int  # median distance of its chords
+    low: int  # its lowest and highest pitch
+    high: int
+    voices: int  # the most that sounded together
 
     @property
     def length_ns(self) -> int:
@@ -51,17 +54,20 @@ class Listener:
         self._chord_ns = 0
         self._spacings: deque[int] = deque(maxlen=256)
         self._notes = 0
+        self._low, self._high, self._voices = 127, 0, 0
         self._changed_ns = 0
         self._held = False
 
-    def note(self, time_ns: int) -> None:
-        """A key was struck."""
+    def note(self, time_ns: int, pitch: int, voices: int) -> None:
+        """A key was struck; `voices` strings sound now."""
         if self._begin_ns is None:
             self._begin_ns = self._chord_ns = time_ns
         elif time_ns - self._chord_ns > CHORD_NS:
             self._spacings.append(time_ns - self._chord_ns)
             self._chord_ns = time_ns
         self._notes += 1
+        self._low, self._high = min(self._low, pitch), max(self._high, pitch)
+        self._voices = max(self._voices, voices)
 
     def changed(self, time_ns: int, held: bool) -> None:
         """A key or the pedal moved; `held` says whether any is down now."""
@@ -84,7 +90,9 @@ class Listener:
     def phrase(self) -> Phrase | None:
         if self._begin_ns is None:
             return None
-        return Phrase(self._begin_ns, self._changed_ns, self._notes, self.spacing_ns())
+        return Phrase(
+            self._begin_ns, self._changed_ns, self._notes, self.spacing_ns(), self._low, self._high, self._voices
+        )
 
     def deserves_answer(self, phrase: Phrase) -> bool:
         return phrase.notes >= self._rules.least_notes or phrase.length_ns >= self._rules.least_s * NS

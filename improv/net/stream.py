@@ -33,12 +33,16 @@ class Stream(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """What the next token may be: between `least` and `most` ticks on, note-ons or note-offs."""
+    """What the next token may be: between `least` and `most` ticks on, note-ons (of some pitches, both ends
+    included) or note-offs; before the `gap` [from, to) only note-ons, and in it nothing.
+    """
 
     least: int = 0
     most: int = codec.DT_LIMIT - 1
+    gap: tuple[int, int] = (0, 0)
     on: bool = True
     off: bool = True
+    pitches: tuple[int, int] = (0, codec.PITCHES - 1)
 
 
 class Reader:
@@ -92,27 +96,33 @@ class Reader:
 
     def _draw_dt(self, stream: Stream, limits: Limits) -> tuple[int, np.ndarray]:
         """The ticks to the next token, and which `what` may stand there."""
-        ticks = self._draw_ticks(stream, limits.least, limits.most)
+        ticks = self._draw_ticks(stream, limits.least, limits)
         allowed = self._allowed(stream, limits, ticks)
         if ticks == 0 and not len(allowed):  # the chord is complete: nothing more fits at this tick
-            ticks = self._draw_ticks(stream, 1, limits.most)
+            ticks = self._draw_ticks(stream, 1, limits)
             allowed = self._allowed(stream, limits, ticks)
         return ticks, allowed
 
-    def _draw_ticks(self, stream: Stream, least: int, most: int) -> int:
-        most = max(least, most)
-        first, last = codec.dt_bin(least), codec.dt_bin(most)
-        if first == last:
-            return least
-        bin_ = draw(stream.reading.dt, self._choices[first : last + 1], self._sampling, self._rng.random())
+    def _draw_ticks(self, stream: Stream, least: int, limits: Limits) -> int:
+        gap, after = limits.gap
+        if least >= gap and least < after:
+            least = after
+        most = max(least, limits.most)
+        choices = self._choices[codec.dt_bin(least) : codec.dt_bin(most) + 1]
+        if least < gap < after:
+            fast, slow = codec.dt_bin(gap), codec.dt_bin(after)
+            choices = choices[(choices < fast) | (choices >= slow)]
+        only = len(choices) == 1
+        bin_ = int(choices[0]) if only else draw(stream.reading.dt, choices, self._sampling, self._rng.random())
         start, width = codec.dt_range(bin_)
         residue = int(self._rng.random() * width) if width > 1 else 0
         return min(max(start + residue, least), most)
 
     def _allowed(self, stream: Stream, limits: Limits, ticks: int) -> np.ndarray:
         mask = codec.allowed(stream.held, stream.last.what, ticks)
-        if not limits.on:
-            mask[: codec.OFF] = False
-        if not limits.off:
+        low, high = limits.pitches if limits.on else (codec.OFF, codec.OFF)
+        mask[:low] = False
+        mask[high + 1 : codec.OFF] = False
+        if not limits.off or ticks < limits.gap[0]:
             mask[codec.OFF :] = False
         return np.flatnonzero(mask)
