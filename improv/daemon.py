@@ -51,7 +51,7 @@ class Tally:
     heard: int = 0
     answered: int = 0
     left_out: int = 0  # too late to be played
-    lateness: deque[int] = field(default_factory=lambda: deque(maxlen=100_000))
+    lateness: deque[int] = field(default_factory=lambda: deque(maxlen=100_000))  # of what was planned ahead
     turnarounds: deque[int] = field(default_factory=lambda: deque(maxlen=10_000))  # last release to first note
     takeovers: deque[int] = field(default_factory=lambda: deque(maxlen=10_000))  # turn decided to first note
     _released_ns: int | None = None
@@ -65,9 +65,10 @@ class Tally:
         if not sent.message:
             self.left_out += 1
         elif isinstance(wire.meaning(sent.message, sent.sent_ns), NoteOn):
-            self.lateness.append(sent.sent_ns - sent.due_ns)
             self.answered += 1
-            if self._released_ns is not None:
+            if self._released_ns is None:
+                self.lateness.append(sent.sent_ns - sent.due_ns)
+            else:
                 self.turnarounds.append(sent.sent_ns - self._released_ns)
                 self.takeovers.append(sent.sent_ns - sent.due_ns)  # it is due the moment the turn is decided
                 self._released_ns = None

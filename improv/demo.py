@@ -114,7 +114,8 @@ def demo(settings: Settings, folder: Path) -> None:
     first_s = percentile(tally.turnarounds, 0.5) / 1e9
     late = [percentile(tally.lateness, share) / 1e6 for share in (0.5, 0.99)]
     print(f"heard {tally.heard} notes, answered with {tally.answered}")
-    print(f"from the end of the phrase to the first note: {first_s:.2f} s")
+    took_over_ms = percentile(tally.takeovers, 0.5) / 1e6
+    print(f"from the end of the phrase to the first note: {first_s:.2f} s (once decided, {took_over_ms:.1f} ms)")
     print(f"notes sent late by {late[0]:.3f} ms (p50), {late[1]:.3f} ms (p99)")
     _leave(recorder, folder)
 

@@ -13,6 +13,7 @@ from improv.net.sampler import Sampling, draw
 from improv.net.stepper import Reading
 
 UNKNOWN = 0  # of a style or a player
+EVERY_PITCH = (0, codec.PITCHES - 1)
 
 
 class Net(Protocol):
@@ -42,7 +43,7 @@ class Limits(NamedTuple):
     gap: tuple[int, int] = (0, 0)
     on: bool = True
     off: bool = True
-    pitches: tuple[int, int] = (0, codec.PITCHES - 1)
+    pitches: tuple[int, int] = EVERY_PITCH
 
 
 class Reader:
@@ -52,6 +53,9 @@ class Reader:
         self._net, self._sampling = net, sampling
         self.reseed((0,))
         self._choices = np.arange(max(codec.DTS, codec.WHATS))
+        # What the network is told, written anew each time: it keeps a copy.
+        self._token = np.zeros(6, np.int32)
+        self._context = np.zeros((1, codec.CONTEXT), np.float32)
 
     def reseed(self, seed: tuple[int, ...]) -> None:
         """Throw fresh dice: done for each answer, so that no answer depends on how the last one was cut short."""
@@ -74,11 +78,10 @@ class Reader:
 
     def _read(self, state: np.ndarray, token: Token, dt: int, held: np.ndarray, timeline: Timeline) -> Reading:
         phase = codec.phase(timeline, token.tick)
-        row = np.array((dt, token.what, token.velocity, phase, UNKNOWN, UNKNOWN), np.int32)
-        context = np.empty((1, codec.CONTEXT), np.float32)
-        context[0, : codec.PITCHES] = held
-        context[0, codec.PITCHES :] = codec.clock(timeline, token.tick)
-        return self._net.read(state, row, context)
+        self._token[:] = (dt, token.what, token.velocity, phase, UNKNOWN, UNKNOWN)
+        self._context[0, : codec.PITCHES] = held
+        self._context[0, codec.PITCHES :] = codec.clock(timeline, token.tick)
+        return self._net.read(state, self._token, self._context)
 
     def draw(self, stream: Stream, limits: Limits, timeline: Timeline) -> Token:
         """What comes next. `limits` must leave something that is possible at `least` + 1 ticks."""
@@ -120,9 +123,11 @@ class Reader:
 
     def _allowed(self, stream: Stream, limits: Limits, ticks: int) -> np.ndarray:
         mask = codec.allowed(stream.held, stream.last.what, ticks)
-        low, high = limits.pitches if limits.on else (codec.OFF, codec.OFF)
-        mask[:low] = False
-        mask[high + 1 : codec.OFF] = False
+        if not limits.on:
+            mask[: codec.OFF] = False
+        elif limits.pitches != EVERY_PITCH:
+            mask[: limits.pitches[0]] = False
+            mask[limits.pitches[1] + 1 : codec.OFF] = False
         if not limits.off or ticks < limits.gap[0]:
             mask[codec.OFF :] = False
-        return np.flatnonzero(mask)
+        return mask.nonzero()[0]
