@@ -17,7 +17,7 @@ from typing import NamedTuple, Protocol
 
 from improv.clock import now_ns
 from improv.config import Settings
-from improv.engine import Engine
+from improv.engine import LEAD_NS, Engine
 from improv.midi import ports, wire
 from improv.midi.outlet import BEAT, FORWARD, HEARTBEAT_NS, LET_GO, PLAY, YIELD, Frame, ProcessOutlet, Sent, Target
 from improv.midi.recorder import Recorder, session_path, writable_folder
@@ -70,7 +70,7 @@ class Tally:
                 self.lateness.append(sent.sent_ns - sent.due_ns)
             else:
                 self.turnarounds.append(sent.sent_ns - self._released_ns)
-                self.takeovers.append(sent.sent_ns - sent.due_ns)  # it is due the moment the turn is decided
+                self.takeovers.append(sent.sent_ns - sent.due_ns + LEAD_NS)
                 self._released_ns = None
 
 
@@ -341,10 +341,10 @@ def _save(recorder: Recorder, folder: Path, bpm: float | None) -> None:
 def report(tally: Tally) -> None:
     """What happened, in a line or two."""
     print(f"heard {tally.heard} notes, answered with {tally.answered}")
-    for name, times in (("took over", tally.takeovers), ("notes sent", tally.lateness)):
+    for name, times in (("took over in", tally.takeovers), ("notes sent late by", tally.lateness)):
         if times:
             p50, p99 = (percentile(times, share) / 1e6 for share in (0.5, 0.99))
-            print(f"{name} late by {p50:.2f} ms p50, {p99:.2f} ms p99")
+            print(f"{name} {p50:.2f} ms p50, {p99:.2f} ms p99")
     if tally.turnarounds:
         print(f"end of phrase to first note {percentile(tally.turnarounds, 0.5) / 1e9:.2f} s")
     if tally.left_out:

@@ -28,6 +28,7 @@ from improv.net.sampler import Sampling
 from improv.net.stream import Limits, Net, Reader, Stream
 
 AHEAD_NS = NS // 2  # how far ahead of its time an answer is planned
+LEAD_NS = 5_000_000  # live, an answer begins so long after it was decided: its first chord is then on time, whole
 GRACE_NS = 2_000_000  # a note may reach the engine so long after its stamp and still join its tick
 KEPT_NS = NS  # planned events stay revocable for so long after they were due
 UNKNOWN_LENGTH_NS = 4 * NS  # of an answer to nothing
@@ -211,8 +212,9 @@ class Engine:
         stream = self._stream or self._reader.start(tick, self._timeline)
         tick = max(tick, stream.last.tick)
         self._reader.reseed((self._settings.seed, self.answers))
-        self._answer = Answer(turn.time_ns, turn.manner, turn.length_ns, turn.exact, turn.notes)
-        self._offset_ns = turn.time_ns - self._timeline.time_ns(tick)
+        begin_ns = turn.time_ns + (LEAD_NS if self._settings.listens_for_the_end else 0)
+        self._answer = Answer(begin_ns, turn.manner, turn.length_ns, turn.exact, turn.notes)
+        self._offset_ns = begin_ns - self._timeline.time_ns(tick)
         self.answers += 1
         silence = tick - stream.last.tick
         limits = Limits(silence, silence, off=False, pitches=self._answer.pitches)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from improv.engine import Engine, Musicianship
+from improv.engine import LEAD_NS, Engine, Musicianship
 from improv.music.events import Ask, Heard, InputLost, NoteOff, NoteOn, Pedal, Played, Retime, Yield
 from improv.music.timeline import NS, Timeline
 from improv.net import codec
@@ -183,7 +183,7 @@ def test_asking_answers_at_once_and_asking_again_stops() -> None:
     engine = Engine(lively())
     heard = [*eighths(8)[:-1], Ask(3 * NS)]  # the last key is still down
     played = run(engine, heard, 3 * NS + 500 * MS)
-    assert onsets(played)[0].time_ns == 3 * NS
+    assert onsets(played)[0].time_ns == 3 * NS + LEAD_NS
     assert engine.step(3 * NS + 600 * MS, Ask(3 * NS + 600 * MS)) == [Yield(3 * NS + 600 * MS)]
     # The key that was down all the while comes up: nothing of it is left to release.
     engine.step(4 * NS, NoteOff(4 * NS, 67))
