@@ -129,7 +129,7 @@ def evaluate(
         held = evaluate.read_pieces(paths, split, part, chosen.tier)
         result = evaluate.summary(evaluate.network(chosen.values, chosen.shape, held.test))
         result["baselines"] = evaluate.compare(held) if baselines and held.train and held.validation else {}
-        evaluate.show(result, Console())
+        evaluate.show(result, Console(width=max(Console().width, evaluate.WIDTH)))
         if to_json:
             to_json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 

@@ -30,6 +30,7 @@ TICK_MS = 60_000 / 120 / 48  # at 120 bpm, as free playing is counted
 TO_10MS = 2 * float(np.log(TICK_MS / 10))  # nats per note
 SHIFT_MS = 1000  # the longest time shift of the 388-event scheme
 BATCH = 32
+WIDTH = 96  # columns of the table; a narrower terminal would cut its figures short
 GROUP = 96  # pieces scored between two movements of the progress bar
 
 
