@@ -70,6 +70,7 @@ class Engine:
         self._timeline: Timeline | None = None
         self._hand_over: _HandOver | None = None
         self._answer: Answer[Stream] | None = None
+        self._offset_ns = 0  # of what is played, from its tick: an answer begins when it may, not on a tick
         self._floor = 0  # the first tick a heard event may still fall on
         self._now = 0
         self._active_ns = 0  # when something was last heard or played

@@ -15,9 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from improv.errors import BadInput
 from train import batches, likelihood, model
+from train.likelihood import ATTRIBUTES
 from train.recipe import Recipe, read_recipe, write_recipe
-
-ATTRIBUTES = ("dt", "what", "velocity")
 
 
 class Run:

@@ -38,11 +38,6 @@ def total(scored: Sequence[PieceNats]) -> Score:
     return Score(notes, seconds, sum(by_attribute.values()), by_attribute)
 
 
-def by_corpus(scored: Sequence[PieceNats]) -> dict[str, Score]:
-    corpora = sorted({s.piece.corpus for s in scored})
-    return {corpus: total([s for s in scored if s.piece.corpus == corpus]) for corpus in corpora}
-
-
 def parameters(network: keras.Model) -> dict[str, np.ndarray]:
     """The trained parameters by path: `lstm_0/lstm/lstm_cell/kernel` and so on."""
     return {v.path: keras.ops.convert_to_numpy(v) for v in network.trainable_variables}

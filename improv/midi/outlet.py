@@ -167,7 +167,6 @@ class ProcessOutlet:
         self._report, self._lost = report, lost
         self._closing = False
         self._listener: threading.Thread | None = None
-        self.pid = self._process.pid
 
     def wait_until_ready(self) -> None:
         """Separate from the start, so that the network can be loaded meanwhile."""
