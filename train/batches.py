@@ -14,7 +14,10 @@ import numpy as np
 from improv.errors import BadInput
 from improv.net import codec
 
-TIERS = {"open": ("permissive", "permissive_caveat", "own")}
+TIERS = {
+    "open": ("permissive", "permissive_caveat", "own"),
+    "concert": ("permissive", "permissive_caveat", "own", "nc"),
+}
 MINOR_SHARE = {"js_fakes": 0.03}  # machine-made chorales: at most this share of the windows
 
 

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +15,28 @@ import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from improv.errors import BadInput
+from improv.net.weights import find
 from train import batches, likelihood, model
+from train.evaluate import read_weights
 from train.likelihood import ATTRIBUTES
 from train.recipe import Recipe, read_recipe, write_recipe
+
+
+@keras.saving.register_keras_serializable("improv")
+class Trapezoid(keras.optimizers.schedules.LearningRateSchedule):
+    """Up, level, and down to nothing at the end (Hägele et al. 2024): the level part can be made longer under way."""
+
+    def __init__(self, peak: float, warmup: int, level_until: int, end: int) -> None:
+        self.peak, self.warmup, self.level_until, self.end = peak, warmup, level_until, end
+
+    def __call__(self, step: keras.KerasTensor) -> keras.KerasTensor:
+        step = keras.ops.cast(step, "float32")
+        up = (step + 1) / max(self.warmup, 1)
+        down = (self.end - step) / max(self.end - self.level_until, 1)
+        return self.peak * keras.ops.clip(keras.ops.minimum(up, down), 0.0, 1.0)
+
+    def get_config(self) -> dict[str, float]:
+        return {"peak": self.peak, "warmup": self.warmup, "level_until": self.level_until, "end": self.end}
 
 
 class Run:
@@ -28,17 +48,17 @@ class Run:
         corpora = batches.load(recipe.data)
         tiers = batches.TIERS[recipe.tier]
         self.train = batches.pieces(corpora, recipe.split, "train", tiers)
-        self.validation = batches.pieces(corpora, recipe.split, "validation", tiers)
+        self.validation = some(batches.pieces(corpora, recipe.split, "validation", tiers), recipe.validate_notes)
         if not self.train or not self.validation:
             raise BadInput(f"{recipe.data}: no prepared pieces to train and validate on; run prepare first")
         self._claim()
         self.streams = batches.Streams(self.train, recipe.batch, recipe.steps, recipe.seed, recipe.transpose)
-        self.model = model.build(recipe.shape, recipe.batch, recipe.dropout)
+        self.model = model.build(recipe.shape, recipe.batch, recipe.dropout, recipe.precision)
+        if recipe.start:
+            likelihood.load_parameters(self.model, read_weights(find(recipe.start)).values)
         self.model.compile(
             keras.optimizers.AdamW(
-                keras.optimizers.schedules.CosineDecay(
-                    0.0, recipe.updates, alpha=0.02, warmup_target=recipe.learning_rate, warmup_steps=recipe.warmup
-                ),
+                Trapezoid(recipe.learning_rate, recipe.warmup, recipe.updates - recipe.decay, recipe.updates),
                 weight_decay=recipe.weight_decay,
                 global_clipnorm=recipe.clip,
             ),
@@ -56,7 +76,8 @@ class Run:
         """Make the folder this recipe's. Raises `BadInput` where it is another's; the arrays may have moved."""
         self.folder.mkdir(parents=True, exist_ok=True)
         file = self.folder / "recipe.yaml"
-        if file.exists() and replace(read_recipe(file), data=self.recipe.data) != self.recipe:
+        movable = {"data": self.recipe.data, "updates": self.recipe.updates, "decay": self.recipe.decay}
+        if file.exists() and replace(read_recipe(file), **movable) != self.recipe:
             raise BadInput(f"{self.folder}: it holds a run of another recipe ({file}); give another folder with --out")
         write_recipe(self.recipe, file)
 
@@ -94,6 +115,8 @@ class Run:
         )
         with Progress(*columns) as progress:
             task = progress.add_task(self.recipe.name, total=self.recipe.updates, completed=self.done, line="")
+            if not self.done:
+                self._validate({"loss": float("nan")})
             while self.done < self.recipe.updates:
                 losses = self._stretch(lambda line: progress.update(task, completed=self.done, line=line))
                 self._validate(losses)
@@ -149,6 +172,12 @@ class Run:
             writer.writeheader()
             writer.writerows(self.history)
         draw_curve(self.history, self.folder / "curve.png")
+
+
+def some(source: Sequence[batches.Piece], notes: int) -> list[batches.Piece]:
+    """Pieces spread evenly over a list that come to about so many notes."""
+    every = max(1.0, sum(piece.notes for piece in source) / notes)
+    return [source[int(i * every)] for i in range(int(np.ceil(len(source) / every)))]
 
 
 def draw_curve(history: list[dict[str, float]], path: Path) -> None:

@@ -63,7 +63,7 @@ def network(
         logp = graph.predict_on_batch(batches.inputs(window))
         for column, name in enumerate(ATTRIBUTES):
             target = window.targets[name]
-            nats = -np.take_along_axis(logp[name], target[..., None], axis=-1)[..., 0]
+            nats = -np.take_along_axis(keras.ops.convert_to_numpy(logp[name]), target[..., None], axis=-1)[..., 0]
             if name == "dt":
                 nats = nats + LOG_WIDTH[target]
             np.add.at(sums[:, column], rows, (nats * window.weights[name]).sum(axis=1))

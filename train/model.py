@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import keras
 
 from improv.net import codec
+from train import recurrence
 
 # name, vocabulary, width: the columns of `tokens`
 EMBEDDINGS = (
@@ -42,9 +43,10 @@ class Shape:
 class CarriedLSTM(keras.layers.Layer):
     """An LSTM that goes on from where its last batch ended; `keep` 0 starts a row afresh."""
 
-    def __init__(self, units: int, batch: int, **kwargs: object) -> None:
+    def __init__(self, units: int, batch: int, precision: str = "float32", **kwargs: object) -> None:
         super().__init__(**kwargs)
-        self.lstm = keras.layers.LSTM(units, return_sequences=True, return_state=True, name="lstm")
+        dtype = "mixed_bfloat16" if precision == "bfloat16" else precision
+        self.lstm = keras.layers.LSTM(units, return_sequences=True, return_state=True, dtype=dtype, name="lstm")
         self.units, self.batch = units, batch
 
     def build(self, x_shape: tuple[int | None, ...], keep_shape: tuple[int | None, ...]) -> None:
@@ -54,13 +56,13 @@ class CarriedLSTM(keras.layers.Layer):
         self.c = self.add_weight(name="c", **zeros)
 
     def call(self, x: keras.KerasTensor, keep: keras.KerasTensor) -> keras.KerasTensor:
-        y, h, c = self.lstm(x, initial_state=[self.h * keep, self.c * keep])
+        y, h, c = recurrence.lstm(self.lstm, x, self.h * keep, self.c * keep)
         self.h.assign(keras.ops.stop_gradient(h))
         self.c.assign(keras.ops.stop_gradient(c))
         return y
 
 
-def build(shape: Shape, batch: int, dropout: float = 0.0) -> keras.Model:
+def build(shape: Shape, batch: int, dropout: float = 0.0, precision: str = "float32") -> keras.Model:
     """The training graph: the arrays of a `batches.Batch` in, log-probabilities by attribute out."""
     tokens = keras.Input((None, len(EMBEDDINGS)), batch, dtype="int32", name="tokens")
     context = keras.Input((None, codec.CONTEXT), batch, name="context")
@@ -76,7 +78,7 @@ def build(shape: Shape, batch: int, dropout: float = 0.0) -> keras.Model:
     parts.append(keras.layers.Dense(shape.context, name="in_context")(context))
     x = keras.layers.Concatenate()(parts)
     for layer in range(shape.layers):
-        x = CarriedLSTM(shape.units, batch, name=f"lstm_{layer}")(x, keep)
+        x = CarriedLSTM(shape.units, batch, precision, name=f"lstm_{layer}")(x, keep)
         x = keras.layers.Dropout(dropout, name=f"dropout_{layer}")(x)
 
     dt = keras.layers.Dense(codec.DTS, name="dt_out")(x)

@@ -14,6 +14,7 @@ from train import batches, model
 
 EXAMPLE = "config/train-open.yaml"
 SPLITS = ("split", "split_free")  # columns of the manifest
+PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -24,17 +25,21 @@ class Recipe:
     data: Path
     tier: str = "open"
     split: str = "split_free"
+    start: str = ""  # a set of weights to go on from
     shape: model.Shape = field(default_factory=model.Shape)
+    precision: str = "float32"  # of the recurrence's matrix products
     batch: int = 64
     steps: int = 128  # tokens a window: how far the gradient reaches back
     updates: int = 2000
-    warmup: int = 100
+    warmup: int = 100  # updates in which the learning rate rises
+    decay: int = 1000  # updates at the end in which it falls to nothing
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
     clip: float = 1.0
     dropout: float = 0.1
     transpose: int = 6  # up to so many semitones either way
     validate_every: int = 250
+    validate_notes: int = 200_000  # the share of the validation pieces that is scored under way
     seed: int = 1
 
 
@@ -47,7 +52,8 @@ def read_recipe(path: Path) -> Recipe:
     except yaml.YAMLError as error:
         raise BadInput(f"recipe {path}: it is not YAML ({' '.join(str(error).split())}); mend that line") from None
     recipe = Recipe(**_checked(f"recipe {path}:", Recipe, values))
-    for key, known in (("tier", tuple(batches.TIERS)), ("split", SPLITS)):
+    choices = (("tier", tuple(batches.TIERS)), ("split", SPLITS), ("precision", PRECISIONS))
+    for key, known in choices:
         if getattr(recipe, key) not in known:
             raise BadInput(f"recipe {path}: {key} is {getattr(recipe, key)!r}; give {' or '.join(known)}")
     return recipe
