@@ -26,6 +26,7 @@ app = typer.Typer(
 Flag = typer.Option
 ConfigFile = Annotated[Path | None, Flag("--config", help="A YAML file of settings (see config/default.yaml).")]
 Weights = Annotated[str | None, Flag("--weights", help="A set of weights: its name or its folder.")]
+Style = Annotated[str | None, Flag("--style", help="Play in a style that the weights know (see `improv weights`).")]
 Temperature = Annotated[float | None, Flag("--temperature", help="Below 1 plays safe, above 1 takes risks.")]
 TopP = Annotated[float | None, Flag("--top-p", help="Play only the likeliest choices up to this mass.")]
 Bpm = Annotated[float | None, Flag("--bpm", help="Beats at this tempo from the first note on.")]
@@ -57,6 +58,17 @@ def _settings(config: Path | None, **flags: Any) -> Any:
     return settings.override(settings.load(config), **flags)
 
 
+def _card(settings: Any) -> Any:
+    """The card of the weights that will play: a style they do not know is refused, what binds the player is said."""
+    from improv.net import weights
+
+    card = weights.read(settings.weights)
+    card.check_style(settings.style)
+    if card.terms is not None:
+        print(f"improv: {card.terms}", file=sys.stderr, flush=True)
+    return card
+
+
 @app.command()
 def listen(
     source: Annotated[str | None, Flag("--in", help="The port you play on: its name or part of it.")] = None,
@@ -70,6 +82,7 @@ def listen(
     record: Annotated[str | None, Flag("--record", help="Write the session to a MIDI file in this folder.")] = None,
     config: ConfigFile = None,
     weights: Weights = None,
+    style: Style = None,
     temperature: Temperature = None,
     top_p: TopP = None,
     bpm: Bpm = None,
@@ -80,13 +93,14 @@ def listen(
     _leave_quietly_until_it_listens()
     with _at_the_door():
         settings = _settings(
-            config, weights=weights, temperature=temperature, top_p=top_p, bpm=bpm, random_seed=random_seed, api=api,
-            virtual=virtual, thru=thru, in_channel=in_channel, out_channel=out_channel, thru_channel=thru_channel,
-            turn_cc=turn_cc, record=record, **{"in": source, "out": sink},
+            config, weights=weights, style=style, temperature=temperature, top_p=top_p, bpm=bpm,
+            random_seed=random_seed, api=api, virtual=virtual, thru=thru, in_channel=in_channel,
+            out_channel=out_channel, thru_channel=thru_channel, turn_cc=turn_cc, record=record,
+            **{"in": source, "out": sink},
         )  # fmt: skip
         from improv import daemon
 
-        raise typer.Exit(daemon.listen(settings))
+        raise typer.Exit(daemon.listen(settings, _card(settings)))
 
 
 @app.command()
@@ -94,17 +108,20 @@ def demo(
     out: Annotated[Path, Flag("--out", help="The folder for duet.mid, duet.wav and duet.png.")] = Path(),
     config: ConfigFile = None,
     weights: Weights = None,
+    style: Style = None,
     temperature: Temperature = None,
     top_p: TopP = None,
     random_seed: RandomSeed = None,
 ) -> None:
     """Hear it without any hardware: a bundled phrase is played to it, and it answers."""
     with _at_the_door():
-        settings = _settings(config, weights=weights, temperature=temperature, top_p=top_p, random_seed=random_seed)
+        settings = _settings(
+            config, weights=weights, style=style, temperature=temperature, top_p=top_p, random_seed=random_seed
+        )
         from improv import demo, render
 
         render.Outputs(*(out / f"duet.{kind}" for kind in ("mid", "wav", "png"))).check()
-        demo.demo(settings, out)
+        demo.demo(settings, _card(settings), out)
 
 
 @app.command()
@@ -119,6 +136,7 @@ def render(
     plot: Annotated[Path | None, Flag("--plot", help="Draw a piano roll (PNG).")] = None,
     config: ConfigFile = None,
     weights: Weights = None,
+    style: Style = None,
     temperature: Temperature = None,
     top_p: TopP = None,
     bpm: Bpm = None,
@@ -127,12 +145,13 @@ def render(
     """Answer a MIDI file offline, with the same engine."""
     with _at_the_door():
         settings = _settings(
-            config, weights=weights, temperature=temperature, top_p=top_p, bpm=bpm, random_seed=random_seed
-        )
+            config, weights=weights, style=style, temperature=temperature, top_p=top_p, bpm=bpm,
+            random_seed=random_seed,
+        )  # fmt: skip
         from improv import render
 
         goal = render.goal(seconds, notes, bars)
-        for line in render.render(seed, render.Outputs(out, wav, plot), settings, goal, only_answer):
+        for line in render.render(seed, render.Outputs(out, wav, plot), settings, _card(settings), goal, only_answer):
             print(line)
 
 
@@ -167,14 +186,18 @@ def doctor(config: ConfigFile = None, weights: Weights = None, as_json: Json = F
 
 
 @app.command()
-def weights() -> None:
-    """The installed sets of weights, each with its card."""
+def weights(
+    name: Annotated[str | None, typer.Argument(help="Show the whole card of this set.")] = None,
+) -> None:
+    """The installed sets of weights: where they are, their licence, what they heard and how well they know it."""
+    from improv import catalogue
     from improv.net import weights
 
     with _at_the_door():
+        if name is not None:
+            print(weights.Card.read(weights.find(name)).text.rstrip())
+            return
         folders = weights.folders()
         if not folders:
             raise BadInput("no weights are installed; train some with improv-train, or name a folder with --weights")
-        for folder in folders:
-            print(f"{folder.name}  ({folder})\n")
-            print(weights.Card.read(folder).text)
+        print("\n".join(catalogue.lines([weights.Card.read(folder) for folder in folders])))

@@ -19,6 +19,7 @@ from improv import shipped
 from improv.engine import Musicianship
 from improv.errors import BadInput
 from improv.music.turns import TurnRules
+from improv.net import codec
 from improv.net.sampler import Sampling
 
 
@@ -45,6 +46,7 @@ class ChannelSettings:
 @dataclass(frozen=True)
 class Settings:
     weights: str = "open"
+    style: str | None = None  # None: the network is not told one
     temperature: float = 0.95
     top_p: float = 0.95
     bpm: float | None = None
@@ -59,8 +61,10 @@ class Settings:
     channels: ChannelSettings = field(default_factory=ChannelSettings)
 
     def musicianship(self, seed: int, listens_for_the_end: bool = True) -> Musicianship:
+        """What the engine needs to know, of a style that the set of weights knows (`Card.check_style`)."""
         return Musicianship(
             sampling=Sampling(self.temperature, self.top_p),
+            style=codec.style_index(self.style),
             turns=self.turns,
             bpm=self.bpm,
             longest_answer_s=self.longest_answer_s,
@@ -101,6 +105,7 @@ def load(path: Path | None = None) -> Settings:
 # The command line's name of each setting that has one.
 FLAGS = {
     "weights": "--weights",
+    "style": "--style",
     "temperature": "--temperature",
     "top_p": "--top-p",
     "bpm": "--bpm",

@@ -24,6 +24,7 @@ from improv.midi.recorder import Recorder, session_path, writable_folder
 from improv.midi.watch import Watch
 from improv.music.events import Ask, Heard, InputLost, NoteOff, NoteOn, Pedal, Played, Yield
 from improv.net import weights
+from improv.net.weights import Card
 
 ONE_SIGNAL_NS = 100_000_000  # a group and its members are often told the same thing twice
 
@@ -232,12 +233,12 @@ def find_ports(settings: Settings) -> Wiring:
     return Wiring(there.api, source, sink, builtin, thru)
 
 
-def listen(settings: Settings) -> int:
+def listen(settings: Settings, card: Card) -> int:
     """Play with a musician until a signal comes; gives the exit status. Raises `BadInput`."""
     inbox: Inbox = queue.SimpleQueue()
     with _signals(inbox):
         folder = writable_folder(Path(settings.record)) if settings.record is not None else None
-        session = _Session(settings, find_ports(settings), inbox, Recorder() if folder is not None else None)
+        session = _Session(settings, card, find_ports(settings), inbox, Recorder() if folder is not None else None)
         try:
             session.run()
         finally:
@@ -250,12 +251,13 @@ def listen(settings: Settings) -> int:
 class _Session:
     """Everything that is open while it listens."""
 
-    def __init__(self, settings: Settings, wiring: Wiring, inbox: Inbox, recorder: Recorder | None) -> None:
-        self._settings, self._wiring, self._inbox, self.recorder = settings, wiring, inbox, recorder
+    def __init__(self, settings: Settings, card: Card, wiring: Wiring, inbox: Inbox, recorder: Recorder | None) -> None:
+        self._settings, self._card, self._wiring = settings, card, wiring
+        self._inbox, self.recorder = inbox, recorder
         self._target = Target(wiring.api, wiring.sink, wiring.builtin)
         outlet = self._start_outlet(self._target)
         try:
-            self._card, net = weights.load(settings.weights)  # while the outlet's process starts
+            net = weights.network(card)  # while the outlet's process starts
             seed = settings.random_seed if settings.random_seed is not None else secrets.randbelow(10**9)
             engine = Engine(net, settings.musicianship(seed))
             outlet.wait_until_ready()
@@ -271,8 +273,6 @@ class _Session:
         """Until a Stop is posted; leaves silence."""
         be_prompt()
         print(self._wiring.describe(self._settings, self._card.name), flush=True)
-        if "NC" in self._card.licence:
-            print(f"weights {self._card.name}: {self._card.licence}", flush=True)
         source = self._wiring.source
         watch = None if source is None else Watch(self._wiring.api, source, self._input_lost)
         try:

@@ -19,6 +19,7 @@ from improv.midi.outlet import PLAY, Frame, Sent, ThreadOutlet
 from improv.midi.recorder import Recorder
 from improv.music.events import NoteOff, NoteOn
 from improv.net import weights
+from improv.net.weights import Card
 
 BPM = 100.0
 BEAT_NS = round(60e9 / BPM)
@@ -80,12 +81,11 @@ class Screen:
         print(f" {self.NAMES[event.pitch % 12]}{event.pitch // 12 - 1}", end="", flush=True)
 
 
-def demo(settings: Settings, folder: Path) -> None:
+def demo(settings: Settings, card: Card, folder: Path) -> None:
     """Leaves duet.mid, duet.wav and duet.png in `folder`. Raises `BadInput`."""
-    card, net = weights.load(settings.weights)
     settings = replace(settings, bpm=BPM)
     seed = settings.random_seed if settings.random_seed is not None else secrets.randbelow(10**9)
-    engine = Engine(net, settings.musicianship(seed))
+    engine = Engine(weights.network(card), settings.musicianship(seed))
     inbox: Inbox = queue.SimpleQueue()
     recorder, screen = Recorder(), Screen()
 

@@ -25,7 +25,7 @@ from improv.music.turns import Listener, TurnRules
 from improv.net import codec
 from improv.net.codec import Token
 from improv.net.sampler import Sampling
-from improv.net.stream import Limits, Net, Reader, Stream
+from improv.net.stream import UNKNOWN, Limits, Net, Reader, Stream
 
 AHEAD_NS = NS // 2  # how far ahead of its time an answer is planned
 LEAD_NS = 5_000_000  # live, an answer begins so long after it was decided: its first chord is then on time, whole
@@ -40,6 +40,7 @@ class Musicianship:
     """Every musical setting of the engine."""
 
     sampling: Sampling = field(default_factory=Sampling)
+    style: int = UNKNOWN  # what the network is told, as numbered in the codec
     turns: TurnRules = field(default_factory=TurnRules)
     bpm: float | None = None  # None: free time, no beat
     longest_answer_s: float = 60.0
@@ -61,7 +62,7 @@ class _HandOver(NamedTuple):
 class Engine:
     def __init__(self, net: Net, musicianship: Musicianship = Musicianship()) -> None:
         self._settings = musicianship
-        self._reader = Reader(net, musicianship.sampling)
+        self._reader = Reader(net, musicianship.sampling, musicianship.style)
         self._listener = Listener(musicianship.turns)
         self._damper = Damper()
         self._quantiser = codec.Quantiser()

@@ -19,6 +19,7 @@ from improv.music.events import Ask, Heard, NoteOff, NoteOn, Pedal, Played, Reti
 from improv.music.timeline import NS, TICKS_PER_BEAT, Timeline
 from improv.music.turns import Listener, TurnRules
 from improv.net import weights
+from improv.net.weights import Card
 
 LONGEST_SEED_NS = 600 * NS
 PRIMED_BY_NS = 120 * NS  # of a longer seed: its end
@@ -219,12 +220,14 @@ def _after_spacing(seed: Seed) -> int:
     return max(seed.end_ns, onsets[-1] + listener.spacing_ns())
 
 
-def render(seed_path: Path, outputs: Outputs, settings: Settings, goal: Goal, only_answer: bool) -> list[str]:
+def render(
+    seed_path: Path, outputs: Outputs, settings: Settings, card: Card, goal: Goal, only_answer: bool
+) -> list[str]:
     """Write the files; give lines that say what came out. Raises `BadInput`."""
     outputs.check(seed_path)
     seed = read_seed(seed_path, settings.bpm)
-    card, net = weights.load(settings.weights)
-    engine = Engine(net, settings.musicianship(settings.random_seed or 0, listens_for_the_end=False))
+    musicianship = settings.musicianship(settings.random_seed or 0, listens_for_the_end=False)
+    engine = Engine(weights.network(card), musicianship)
     began = time.perf_counter()
     with _Progress() as progress:
         notes = answer(seed, goal, engine, progress.step)

@@ -52,6 +52,8 @@ def test_without_a_midi_system_it_points_to_the_demo() -> None:
         (("--api", "midi2"), "--api"),
         (("--config", "none.yaml"), "none.yaml"),
         (("--record", "/dev/null/takes"), "--record"),
+        (("--style", "reggae"), "--style reggae: weights open know pop ("),
+        (("--weights", "none"), "no such set"),
     ],
 )
 def test_a_bad_flag_is_said_in_one_line(args: tuple[str, ...], says: str, tmp_path: Path) -> None:

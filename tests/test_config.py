@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from improv import config, shipped
-from improv.config import BadSetting, Settings
+from improv.config import BadSetting, Settings, override
+from improv.net import codec
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -51,6 +52,7 @@ def test_a_file_and_flags_go_over_the_defaults(tmp_path: Path) -> None:
         ("channels: {output: 17}", "must be from 1 to 16"),
         ("channels: {output: true}", "whole number"),
         ("temperature: warm", "must be a number"),
+        ("style: 3", "must be a text or null"),
         ("ports: loud", "settings of its own"),
         ("ports: {api: midi2}", "one of auto"),
         ("ports: {aliases: {a: 1}}", "pairs of texts"),
@@ -64,6 +66,11 @@ def test_a_file_and_flags_go_over_the_defaults(tmp_path: Path) -> None:
 def test_a_bad_file_is_named_with_its_key(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(BadSetting, match=says):
         config.load(written(tmp_path, text))
+
+
+def test_a_style_is_told_by_its_number_and_none_is_not_told() -> None:
+    assert override(Settings(), style="pop").musicianship(0).style == codec.STYLES.index("pop")
+    assert Settings().musicianship(0).style == 0
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -132,6 +132,15 @@ def test_the_network_hears_the_player_note_by_note() -> None:
     assert read == list(range(2, 10))  # the start, and then one token an event
 
 
+@pytest.mark.parametrize("style", [0, codec.STYLES.index("ragtime")])
+def test_every_token_carries_the_style_that_is_set(style: int) -> None:
+    net = lively()
+    run(Engine(net, Musicianship(style=style)), eighths())
+    assert len(net.read_tokens) > 30  # what was heard and what was played
+    assert {row[4] for row in net.read_tokens} == {style}
+    assert {row[5] for row in net.read_tokens} == {0}
+
+
 def test_the_player_takes_the_turn_back_at_once() -> None:
     engine = Engine(lively())
     heard = eighths()

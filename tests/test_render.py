@@ -69,6 +69,16 @@ def test_the_same_arguments_give_the_same_bytes(tmp_path: Path) -> None:
     assert outs[0].read_bytes() == outs[1].read_bytes() != outs[2].read_bytes()
 
 
+def test_each_style_gives_an_answer_of_its_own(tmp_path: Path) -> None:
+    source = seed(tmp_path)
+    answers = set()
+    for flags in ((), ("--style", "pop"), ("--style", "classical")):
+        out = tmp_path / "o.mid"
+        render(source, "-o", out, "--random-seed", 5, *flags)
+        answers.add(out.read_bytes())
+    assert len(answers) == 3
+
+
 def test_notes_seconds_and_bars_are_kept_to(tmp_path: Path) -> None:
     source, out = seed(tmp_path), tmp_path / "out.mid"
     render(source, "-o", out, "--notes", 31)

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from typer.testing import CliRunner
 
-from improv import shipped
+from improv import cli, daemon, demo, render, shipped
 from improv.cli import app
+from improv.errors import BadInput
 from improv.music.timeline import Timeline
-from improv.net import codec, weights
+from improv.net import codec, stepper, weights
 from improv.net.sampler import Sampling, draw
 from improv.net.stream import Limits, Reader
 
@@ -66,6 +68,24 @@ def change_fingerprint(folder: Path) -> None:
     card.write_text(card.read_text().replace(codec.FINGERPRINT, "0123456789abcdef"))
 
 
+def change_card(folder: Path, **values: object) -> None:
+    card = folder / "card.yaml"
+    card.write_text(yaml.safe_dump({**yaml.safe_load(card.read_text()), **values}))
+
+
+def strange_style(folder: Path) -> None:
+    change_card(folder, styles={"pop": 9, "polka": 3})
+
+
+class Widened(stepper._Graph):
+    """A graph of another network: its `hidden` is wider by one."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        super().__init__(folder, name)
+        if name == "what":
+            self.takes["hidden"] = (1, self.takes["hidden"][-1] + 1)
+
+
 @pytest.mark.parametrize(
     ("harm", "says"),
     [
@@ -77,6 +97,7 @@ def change_fingerprint(folder: Path) -> None:
         (swap_heads, "damaged"),
         (infinite_card, "damaged"),
         (change_fingerprint, "another alphabet"),
+        (strange_style, r"styles that this version of improv does not know \(polka\)"),
         (shutil.rmtree, "no such set"),
     ],
 )
@@ -86,9 +107,76 @@ def test_a_bad_set_is_one_clear_sentence(copy: Path, harm: object, says: str) ->
         weights.load(str(copy))
 
 
-def test_the_cards_are_shown() -> None:
-    result = CliRunner().invoke(app, ["weights"])
-    assert result.exit_code == 0 and "licence" in result.output and "POP909" in result.output
+def test_graphs_of_two_networks_are_refused(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stepper, "_Graph", Widened)
+    with pytest.raises(weights.BadWeights, match=r"do not fit together \(what.tflite has `hidden` 513 wide"):
+        weights.load(str(copy))
+
+
+def test_the_sets_are_listed_in_short_and_one_is_shown_whole() -> None:
+    listed = CliRunner().invoke(app, ["weights"])
+    assert listed.exit_code == 0 and len(listed.output.splitlines()) < 8
+    for said in ("open", "CC BY 4.0", "5.41", "pop (1.3 M notes), song (1.1 M)", "ragtime (27 k)", "POP909"):
+        assert said in listed.output
+    whole = CliRunner().invoke(app, ["weights", "open"])
+    assert whole.output.strip() == weights.Card.read(weights.find("open")).text.strip()
+    none = CliRunner().invoke(app, ["weights", "none"])
+    assert none.exit_code == 2 and "no such set" in none.stderr
+
+
+def test_only_styles_that_were_heard_are_offered(copy: Path) -> None:
+    change_card(copy, styles={"unknown": 1_000, "jazz": 0, "pop": 1_234_567, "song": 999})
+    card = weights.read(str(copy))
+    assert card.repertoire == "pop (1.2 M notes), song (999)"
+    for style in (None, "pop", "song"):
+        card.check_style(style)
+    for style in ("unknown", "jazz", "reggae", ""):
+        with pytest.raises(BadInput, match=r"weights mine know pop \(1.2 M notes\), song \(999\)$"):
+            card.check_style(style)
+    change_card(copy, styles={})
+    with pytest.raises(BadInput, match="know no style"):
+        weights.read(str(copy)).check_style("pop")
+
+
+PLAYING = {
+    "listen": ("listen", "--virtual"),
+    "render": ("render", "seed.mid", "-o", "answer.mid"),
+    "demo": ("demo",),
+}
+
+
+@pytest.fixture
+def stand_ins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Each command comes as far as its work, which is left out."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "_leave_quietly_until_it_listens", lambda: None)
+    monkeypatch.setattr(daemon, "listen", lambda *_: 0)
+    monkeypatch.setattr(render, "render", lambda *_: ["done"])
+    monkeypatch.setattr(demo, "demo", lambda *_: None)
+
+
+@pytest.mark.usefixtures("stand_ins")
+@pytest.mark.parametrize("command", PLAYING)
+def test_a_non_commercial_licence_is_said_once_beside_the_output(copy: Path, command: str) -> None:
+    def said() -> tuple[str, str]:
+        result = CliRunner().invoke(app, [*PLAYING[command], "--weights", str(copy)])
+        assert result.exit_code == 0, result.output
+        return result.stdout, result.stderr
+
+    before = said()
+    assert before[1] == ""
+    change_card(copy, licence="CC BY-NC-SA 4.0")
+    assert said() == (before[0], "improv: weights mine: CC BY-NC-SA 4.0, not for commercial use\n")
+
+
+@pytest.mark.usefixtures("stand_ins")
+@pytest.mark.parametrize("command", PLAYING)
+def test_a_style_that_was_not_heard_is_refused_at_the_door(command: str) -> None:
+    result = CliRunner().invoke(app, [*PLAYING[command], "--style", "reggae"])
+    assert result.exit_code == 2 and not result.stdout
+    assert result.stderr.startswith("improv: --style reggae: weights open know pop (1.3 M notes), song (")
+    assert len(result.stderr.splitlines()) == 1
+    assert CliRunner().invoke(app, [*PLAYING[command], "--style", "pop"]).exit_code == 0
 
 
 def test_the_reader_draws_only_what_is_possible() -> None:

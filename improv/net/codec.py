@@ -57,6 +57,11 @@ class Token(NamedTuple):
     velocity: int
 
 
+def style_index(name: str | None) -> int:
+    """The network's number for a style; None: it is not told."""
+    return STYLES.index(STYLES[0] if name is None else name)
+
+
 def dt_bin(ticks: int) -> int:
     return _BIN_OF_TICKS[min(max(ticks, 0), DT_LIMIT - 1)]
 

@@ -8,6 +8,7 @@ known int32 [2] (dt bin, what) -> velocity [1,32]. The last of each is log-proba
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from improv.hush import hushed
+from improv.net import codec
 
 GRAPHS = ("trunk", "what", "velocity")
 SIGNATURES = {
@@ -22,6 +24,19 @@ SIGNATURES = {
     "what": ({"hidden", "known"}, {"what"}),
     "velocity": ({"hidden", "known"}, {"velocity"}),
 }
+# The width of what is the same in every set; `state` and `hidden` need only agree.
+WIDTHS = {
+    "token": 6,
+    "context": codec.CONTEXT,
+    "known": 2,
+    "dt": codec.DTS,
+    "what": codec.WHATS,
+    "velocity": codec.VELOCITIES,
+}
+
+
+class Mismatch(ValueError):
+    """The graphs of a folder are not of one network; the message says where they differ."""
 
 
 class Reading(NamedTuple):
@@ -45,7 +60,10 @@ class _Graph:
             raise ValueError(f"{path} is another graph")
         self._inputs = [(name, detail["index"]) for name, detail in inputs.items()]
         self._outputs = [(name, detail["index"]) for name, detail in outputs.items()]
-        self.shapes = {name: tuple(detail["shape"]) for name, detail in inputs.items()}
+        self.takes, self.gives = (
+            {name: tuple(map(int, detail["shape"])) for name, detail in details.items()}
+            for details in (inputs, outputs)
+        )
 
     def __call__(self, **inputs: np.ndarray) -> dict[str, np.ndarray]:
         interpreter = self._interpreter
@@ -55,13 +73,24 @@ class _Graph:
         return {name: interpreter.get_tensor(index) for name, index in self._outputs}
 
 
+def _check_fit(graphs: Mapping[str, _Graph]) -> None:
+    widths = {**WIDTHS, **{name: graphs["trunk"].gives[name][-1] for name in ("state", "hidden")}}
+    for graph, one in graphs.items():
+        for name, shape in (*one.takes.items(), *one.gives.items()):
+            if shape[-1] != widths[name]:
+                raise Mismatch(f"{graph}.tflite has `{name}` {shape[-1]} wide, the others {widths[name]}")
+
+
 class Stepper:
-    """The network of one weights folder. Raises ValueError or OSError where its graphs cannot be loaded."""
+    """The network of one weights folder. Raises ValueError or OSError where its graphs cannot be loaded,
+    `Mismatch` where they do not fit together.
+    """
 
     def __init__(self, folder: Path) -> None:
         with hushed():
             self._trunk, self._what, self._velocity = (_Graph(folder, name) for name in GRAPHS)
-        self._start = np.zeros(self._trunk.shapes["state"], np.float32)
+        _check_fit({"trunk": self._trunk, "what": self._what, "velocity": self._velocity})
+        self._start = np.zeros(self._trunk.takes["state"], np.float32)
 
     def start(self) -> np.ndarray:
         """The state before anything was heard."""

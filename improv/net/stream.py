@@ -49,8 +49,8 @@ class Limits(NamedTuple):
 class Reader:
     """One network and the way it is spoken to."""
 
-    def __init__(self, net: Net, sampling: Sampling) -> None:
-        self._net, self._sampling = net, sampling
+    def __init__(self, net: Net, sampling: Sampling, style: int = UNKNOWN) -> None:
+        self._net, self._sampling, self._style = net, sampling, style
         self.reseed((0,))
         self._choices = np.arange(max(codec.DTS, codec.WHATS))
         # What the network is told, written anew each time: it keeps a copy.
@@ -78,7 +78,7 @@ class Reader:
 
     def _read(self, state: np.ndarray, token: Token, dt: int, held: np.ndarray, timeline: Timeline) -> Reading:
         phase = codec.phase(timeline, token.tick)
-        self._token[:] = (dt, token.what, token.velocity, phase, UNKNOWN, UNKNOWN)
+        self._token[:] = (dt, token.what, token.velocity, phase, self._style, UNKNOWN)
         self._context[0, : codec.PITCHES] = held
         self._context[0, codec.PITCHES :] = codec.clock(timeline, token.tick)
         return self._net.read(state, self._token, self._context)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import yaml
 from improv import shipped
 from improv.errors import BadInput
 from improv.net import codec
-from improv.net.stepper import GRAPHS, Stepper
+from improv.net.stepper import GRAPHS, Mismatch, Stepper
 
 # What a card of odd values raises; ValueError covers text that is none, OverflowError an infinite count.
 _ODD = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
@@ -28,6 +29,7 @@ class Card:
     """`card.yaml`: what a musician and the program need to know of a set of weights."""
 
     name: str
+    folder: Path
     notice: str
     licence: str
     fingerprint: str
@@ -43,6 +45,7 @@ class Card:
             values: dict[str, Any] = yaml.safe_load(text)
             return cls(
                 name=folder.name,
+                folder=folder,
                 notice=_text(values["notice"]).strip(),
                 licence=_text(values["licence"]),
                 fingerprint=_text(values["fingerprint"]),
@@ -56,11 +59,38 @@ class Card:
         except (OSError, yaml.YAMLError, *_ODD) as error:
             raise BadWeights(f"weights {folder}: its card.yaml is damaged") from error
 
+    @property
+    def terms(self) -> str | None:
+        """The licence in one line, where it forbids commercial use."""
+        binds = re.search(r"\bNC\b|non-?commercial", self.licence, re.IGNORECASE)
+        return f"weights {self.name}: {' '.join(self.licence.split())}, not for commercial use" if binds else None
+
+    @property
+    def repertoire(self) -> str:
+        """The styles it can be told, for people: `pop (1.3 M notes), ragtime (27 k)`."""
+        parts = [f"{style} ({_rounded(notes)})" for style, notes in self._known().items()]
+        return ", ".join(parts).replace(")", " notes)", 1)
+
+    def check_style(self, style: str | None) -> None:
+        """Raises `BadInput` for a style that this set did not hear."""
+        if style is not None and style not in self._known():
+            known = f"know {self.repertoire}" if self._known() else "know no style by name; leave it out"
+            raise BadInput(f"--style {style}: weights {self.name} {known}")
+
+    def _known(self) -> dict[str, int]:
+        return {style: notes for style, notes in self.styles.items() if notes > 0 and style != codec.STYLES[0]}
+
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError
     return value
+
+
+def _rounded(count: int) -> str:
+    if count < 1000:
+        return str(count)
+    return f"{count / 1e6:.1f} M" if count >= 999_500 else f"{count / 1e3:.0f} k"
 
 
 def folders() -> list[Path]:
@@ -86,8 +116,8 @@ def find(name: str) -> Path:
     raise BadWeights(f"weights {name}: no such set and no such folder (installed: {names})")
 
 
-def load(name: str) -> tuple[Card, Stepper]:
-    """The card and the network of a set. Raises `BadWeights`."""
+def read(name: str) -> Card:
+    """The card of a set that this version plays. Raises `BadWeights`."""
     folder = find(name)
     card = Card.read(folder)
     if card.fingerprint != codec.FINGERPRINT:
@@ -95,10 +125,30 @@ def load(name: str) -> tuple[Card, Stepper]:
             f"weights {folder}: made for another alphabet (fingerprint {card.fingerprint}, "
             f"this version of improv reads {codec.FINGERPRINT}); export or train them again"
         )
+    strange = sorted(set(card.styles) - set(codec.STYLES))
+    if strange:
+        raise BadWeights(
+            f"weights {folder}: its card.yaml names styles that this version of improv does not know "
+            f"({', '.join(strange)}); export them again"
+        )
+    return card
+
+
+def network(card: Card) -> Stepper:
+    """The network of a set. Raises `BadWeights`."""
+    folder = card.folder
     for graph in GRAPHS:
         if not (folder / f"{graph}.tflite").is_file():
             raise BadWeights(f"weights {folder}: {graph}.tflite is missing")
     try:
-        return card, Stepper(folder)
+        return Stepper(folder)
+    except Mismatch as error:
+        raise BadWeights(f"weights {folder}: its graphs do not fit together ({error}); export them again") from None
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         raise BadWeights(f"weights {folder}: its .tflite files are damaged") from error
+
+
+def load(name: str) -> tuple[Card, Stepper]:
+    """The card and the network of a set. Raises `BadWeights`."""
+    card = read(name)
+    return card, network(card)
