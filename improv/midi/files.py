@@ -6,7 +6,8 @@ import io
 import os
 import struct
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +28,11 @@ _DAMAGE = (EOFError, ValueError, IndexError, KeyError, TypeError, struct.error, 
 
 
 class BadMidi(ValueError):
-    """The file cannot be heard; the message says why."""
+    """The file cannot be heard; the message says why, and `kind` which kind of trouble that is, for a count."""
+
+    def __init__(self, why: str, kind: str = "damaged") -> None:
+        super().__init__(why)
+        self.kind = kind
 
 
 class Score(NamedTuple):
@@ -41,6 +46,11 @@ class Score(NamedTuple):
     @property
     def end_ns(self) -> int:
         return self.events[-1].time_ns
+
+
+# A message as it stands in a file: tick, type (mido's name), channel and two numbers. Those of a tempo are
+# microseconds a beat and 0, those of a time signature are as written.
+Message = tuple[int, str, int, int, int]
 
 
 class _Raw(NamedTuple):
@@ -60,33 +70,35 @@ def read(source: Path | bytes) -> Score:
     """
     data = source if isinstance(source, bytes) else _read_bytes(source)
     midi = _parse(data)
-    raw, tempi, metres = _collect(midi)
+    return score_of(midi.ticks_per_beat, [_messages(track) for track in midi.tracks])
+
+
+def score_of(ppqn: int, tracks: Iterable[Iterable[Message]]) -> Score:
+    """What the messages of a file mean, whoever read them; `ppqn` is their ticks a beat."""
+    raw, tempi, metres = _collect(tracks)
     notes = [r for r in raw if r.kind == "on"]
     if not notes:
-        raise BadMidi("it has no notes")
+        raise BadMidi("it has no notes", "no notes")
     pitched = [r for r in notes if r.channel != DRUM_CHANNEL]
     if not pitched:
-        raise BadMidi("it has only drums")
+        raise BadMidi("it has only drums", "drums only")
     piano_only = any(r.piano for r in pitched)
     channels = {r.channel for r in pitched if r.piano or not piano_only}
     kept = sorted(
         (r for r in raw if r.channel in channels and (r.piano or r.kind != "on" or not piano_only)),
-        key=lambda r: (r.tick, r.order),
+        key=itemgetter(0, 1),  # tick, order
     )
-    timelines = _timelines(midi.ticks_per_beat, tempi, metres)
-    onsets = [r.tick for r in kept if r.kind == "on"]
-    metric = _on_the_grid(onsets, midi.ticks_per_beat)
-    if not metric:
-        free = [Timeline()]
-        return _heard(kept, _times(kept, midi.ticks_per_beat, timelines), free, metric)
-    return _heard(kept, _times(kept, midi.ticks_per_beat, timelines), timelines, metric)
+    timelines = _timelines(ppqn, tempi, metres)
+    metric = _on_the_grid([r.tick for r in kept if r.kind == "on"], ppqn)
+    events, stuck = _heard(kept, ppqn, timelines)
+    return Score(events, timelines if metric else [Timeline()], metric, stuck)
 
 
 def _read_bytes(path: Path) -> bytes:
     with open(path, "rb") as file:
         data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
-        raise BadMidi(f"it is larger than {MAX_BYTES // 1024**2} MB")
+        raise BadMidi(f"it is larger than {MAX_BYTES // 1024**2} MB", "too large")
     return data
 
 
@@ -100,42 +112,60 @@ def _parse(data: bytes) -> mido.MidiFile:
     except (OSError, *_DAMAGE) as error:
         raise BadMidi("it is truncated or damaged") from error
     if midi.ticks_per_beat <= 0:
-        raise BadMidi("its time division is not in ticks per beat")
+        raise BadMidi("its time division is not in ticks per beat", "no beats")
     return midi
 
 
-def _collect(midi: mido.MidiFile) -> tuple[list[_Raw], list[tuple[int, int]], list[tuple[int, tuple[int, int]]]]:
+def _messages(track: mido.MidiTrack) -> Iterator[Message]:
+    """Those that mean something here."""
+    tick = 0
+    for message in track:
+        tick += message.time
+        kind = message.type
+        if kind in ("note_on", "note_off"):
+            yield tick, kind, message.channel, message.note, message.velocity
+        elif kind == "control_change":
+            yield tick, kind, message.channel, message.control, message.value
+        elif kind == "program_change":
+            yield tick, kind, message.channel, message.program, 0
+        elif kind == "set_tempo":
+            yield tick, kind, 0, message.tempo, 0
+        elif kind == "time_signature":
+            yield tick, kind, 0, message.numerator, message.denominator
+
+
+def _collect(
+    tracks: Iterable[Iterable[Message]],
+) -> tuple[list[_Raw], list[tuple[int, int]], list[tuple[int, tuple[int, int]]]]:
     """All notes and pedals, the tempi (tick, us per beat) and the metres (tick, as written)."""
     raw: list[_Raw] = []
     tempi: list[tuple[int, int]] = []
     metres: list[tuple[int, tuple[int, int]]] = []
     programs: dict[int, int] = {}
-    for track in midi.tracks:
-        tick = 0
+    for track in tracks:
         began: dict[tuple[int, int], int] = {}
-        for message in track:
-            tick += message.time
-            kind = message.type
+        for tick, kind, channel, first, second in track:
             if kind in ("note_on", "note_off"):
-                key = (message.channel, message.note)
-                piano = programs.get(message.channel, 0) < 8 and message.channel != DRUM_CHANNEL
-                if kind == "note_on" and message.velocity:
+                key = (channel, first)
+                piano = programs.get(channel, 0) < 8 and channel != DRUM_CHANNEL
+                if kind == "note_on" and second:
                     began[key] = tick
-                    raw.append(_Raw(tick, 1, "on", *key, message.velocity, piano))
+                    raw.append(_Raw(tick, 1, "on", channel, first, second, piano))
                 else:
-                    raw.append(_Raw(tick, 2 if began.get(key) == tick else 0, "off", *key, 0, piano))
-            elif kind == "control_change" and message.control == SUSTAIN:
-                raw.append(_Raw(tick, 0, "pedal", message.channel, 0, message.value, True))
+                    raw.append(_Raw(tick, 2 if began.get(key) == tick else 0, "off", channel, first, 0, piano))
+            elif kind == "control_change":
+                if first == SUSTAIN:
+                    raw.append(_Raw(tick, 0, "pedal", channel, 0, second, True))
             elif kind == "program_change":
-                programs[message.channel] = message.program
+                programs[channel] = first
             elif kind == "set_tempo":
-                if message.tempo <= 0:
-                    raise BadMidi("it has a tempo of 0")
-                if message.tempo < FASTEST_US:
-                    raise BadMidi(f"it has a tempo of {60e6 / message.tempo:.0f} beats a minute")
-                tempi.append((tick, message.tempo))
-            elif kind == "time_signature" and message.numerator:
-                metres.append((tick, (message.numerator, message.denominator)))
+                if first <= 0:
+                    raise BadMidi("it has a tempo of 0", "too fast a tempo")
+                if first < FASTEST_US:
+                    raise BadMidi(f"it has a tempo of {60e6 / first:.0f} beats a minute", "too fast a tempo")
+                tempi.append((tick, first))
+            elif kind == "time_signature" and first:
+                metres.append((tick, (first, second)))
     return raw, tempi, metres
 
 
@@ -160,11 +190,14 @@ def _times(raw: Sequence[_Raw], ppqn: int, timelines: Sequence[Timeline]) -> lis
     """The time in ns of each event; both sequences run forward."""
     times = []
     current = 0
+    last_tick, time_ns = -1, 0
     for event in raw:
-        beat = event.tick / ppqn
-        while current + 1 < len(timelines) and timelines[current + 1].origin_beat <= beat:
-            current += 1
-        times.append(timelines[current].time_ns(beat * TICKS))
+        if event.tick != last_tick:
+            last_tick, beat = event.tick, event.tick / ppqn
+            while current + 1 < len(timelines) and timelines[current + 1].origin_beat <= beat:
+                current += 1
+            time_ns = timelines[current].time_ns(beat * TICKS)
+        times.append(time_ns)
     return times
 
 
@@ -187,26 +220,41 @@ def _on_the_grid(onsets: Sequence[int], ppqn: int) -> bool:
     return best >= 0.5 * len(onsets)
 
 
-def _heard(raw: Sequence[_Raw], times: Sequence[int], timelines: list[Timeline], metric: bool) -> Score:
-    events: list[NoteOn | NoteOff | Pedal] = []
-    down: set[int] = set()
-    pedal = False
-    for r, time_ns in zip(raw, times, strict=True):
-        if r.kind == "on":
-            down.add(r.pitch)
-            events.append(NoteOn(time_ns, r.pitch, r.value))
-        elif r.kind == "off":
-            if r.pitch in down:
-                down.discard(r.pitch)
-                events.append(NoteOff(time_ns, r.pitch))
-        elif (r.value >= 64) != pedal:
-            pedal = not pedal
-            events.append(Pedal(time_ns, pedal))
-    end_ns = times[-1]
+def _heard(raw: Sequence[_Raw], ppqn: int, timelines: Sequence[Timeline]) -> tuple[list[NoteOn | NoteOff | Pedal], int]:
+    """The events, and how many were never released."""
+    news, down, pedal = _news(raw)
+    *times, end_ns = _times([*news, raw[-1]], ppqn, timelines)
+    events = [_event(r, time_ns) for r, time_ns in zip(news, times, strict=True)]
     events += [NoteOff(end_ns, pitch) for pitch in sorted(down)]
     if pedal:
         events.append(Pedal(end_ns, False))
-    return Score(events, timelines, metric, len(down) + pedal)
+    return events, len(down) + pedal
+
+
+def _news(raw: Sequence[_Raw]) -> tuple[list[_Raw], set[int], bool]:
+    """The notes, the offs that end one and the pedals that move; which keys and whether the pedal stay down."""
+    news: list[_Raw] = []
+    down: set[int] = set()
+    pedal = False
+    for r in raw:
+        if r.kind == "on":
+            down.add(r.pitch)
+        elif r.kind == "off":
+            if r.pitch not in down:
+                continue
+            down.discard(r.pitch)
+        elif (r.value >= 64) == pedal:
+            continue
+        else:
+            pedal = not pedal
+        news.append(r)
+    return news, down, pedal
+
+
+def _event(r: _Raw, time_ns: int) -> NoteOn | NoteOff | Pedal:
+    if r.kind == "on":
+        return NoteOn(time_ns, r.pitch, r.value)
+    return NoteOff(time_ns, r.pitch) if r.kind == "off" else Pedal(time_ns, r.value >= 64)
 
 
 class Part(NamedTuple):
