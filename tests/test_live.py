@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import mido
 import pytest
 
+from improv import shipped
 from tests.jack import Daemon, Env, Phrase, Player, children, gone, kill, resident_kb, server_or_skip
 from tests.observer import Stamped, sound
 
@@ -100,6 +102,15 @@ def test_an_even_line_is_answered_in_its_tempo(env: Env) -> None:
         assert daemon.wait() == 0
     assert player.report["sounding"] == player.report["pedals"] == []
     assert daemon.err.lines == []
+
+
+def test_it_says_first_that_it_listens_and_beside_it_what_the_licence_forbids(env: Env, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(shipped.folder("weights") / "open", tmp_path / "mine"))
+    card = folder / "card.yaml"
+    card.write_text(card.read_text().replace("licence: CC BY 4.0", "licence: CC BY-NC-SA 4.0", 1))
+    with Daemon(env, *VIRTUAL, "--weights", str(folder), "--style", "pop") as daemon:
+        assert daemon.out.lines[0].startswith("listening")
+    assert daemon.err.lines == ["improv: weights mine: CC BY-NC-SA 4.0, not for commercial use"]
 
 
 def test_the_pedal_holds_the_turn(env: Env) -> None:
