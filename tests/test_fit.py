@@ -12,9 +12,11 @@ from typer.testing import CliRunner
 
 pytest.importorskip("keras", reason="needs the train extra")
 
+from improv import shipped
 from improv.errors import BadInput
 from tests import corpora
 from train import batches, cli, fit, likelihood, model, recipe
+from train.evaluate import read_weights
 
 # The ignored ones are TensorFlow's own, about NumPy 2.
 pytestmark = [pytest.mark.train, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
@@ -24,9 +26,12 @@ pytestmark = [pytest.mark.train, pytest.mark.filterwarnings("ignore::Deprecation
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> recipe.Recipe:
     data = corpora.prepared(tmp_path_factory.mktemp("corpus"))
     shape = model.Shape(layers=1, units=16, context=8, what=16, velocity=8)
-    return recipe.Recipe(
-        "tiny", data, shape=shape, batch=4, steps=16, updates=24, warmup=3, learning_rate=1e-2, validate_every=12
-    )
+    sizes = {"batch": 4, "steps": 16, "updates": 24, "warmup": 3, "decay": 6}
+    return recipe.Recipe("tiny", data, shape=shape, **sizes, learning_rate=1e-2, validate_every=12)
+
+
+def run(wanted: recipe.Recipe, folder: Path) -> fit.Run:
+    return fit.Run(wanted, folder, fit.music(wanted))
 
 
 def test_prepare_keeps_the_good_and_says_what_it_dropped(tmp_path: Path) -> None:
@@ -40,14 +45,17 @@ def test_prepare_keeps_the_good_and_says_what_it_dropped(tmp_path: Path) -> None
     assert "5 kept, 1 it is truncated or damaged" in fresh
 
 
-def test_it_learns_and_goes_on_where_it_was_killed(tiny: recipe.Recipe, tmp_path: Path) -> None:
-    whole = fit.Run(tiny, tmp_path / "whole")
+def test_it_learns_and_goes_on_where_it_was_killed(
+    tiny: recipe.Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fit, "CHECKPOINT_S", 0.0)
+    whole = run(tiny, tmp_path / "whole")
     whole.fit()
     curve = [row["nats_per_note"] for row in whole.history]
-    assert len(curve) == 2
+    assert len(curve) == 3
     assert curve[-1] < curve[0] - 0.5
 
-    killed = fit.Run(tiny, tmp_path / "killed")
+    killed = run(tiny, tmp_path / "killed")
     batch, left = killed.streams.next, iter(range(15))
 
     def until_killed() -> batches.Batch:
@@ -58,27 +66,58 @@ def test_it_learns_and_goes_on_where_it_was_killed(tiny: recipe.Recipe, tmp_path
     killed.streams.next = until_killed  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
         killed.fit()
-    resumed = fit.Run(tiny, tmp_path / "killed")
-    assert resumed.done == 12
+    resumed = run(tiny, tmp_path / "killed")
+    assert resumed.done == 15
     resumed.fit()
     ours, theirs = likelihood.parameters(whole.model), likelihood.parameters(resumed.model)
     for name, value in ours.items():
         np.testing.assert_allclose(theirs[name], value, atol=1e-6, err_msg=name)
     assert [row["nats_per_note"] for row in resumed.history] == pytest.approx(curve, abs=1e-4)
+    trained = [[row["train"] for row in found.history[1:]] for found in (whole, resumed)]
+    assert trained[0] == pytest.approx(trained[1], abs=1e-4)
+    assert list((tmp_path / "whole").glob("events.out.tfevents.*"))
+
+
+def test_it_goes_on_from_weights_and_stops_when_it_no_longer_learns(tiny: recipe.Recipe, tmp_path: Path) -> None:
+    open_ = read_weights(shipped.folder("weights") / "open")
+    with pytest.raises(BadInput, match="weights open: their shape is"):
+        fit.build(replace(tiny, start="open"))
+    network = fit.build(replace(tiny, start="open", shape=open_.shape))
+    for name, value in likelihood.parameters(network).items():
+        np.testing.assert_array_equal(value, open_.values[name].astype(np.float32))
+    stale = run(replace(tiny, learning_rate=0.0, updates=100, validate_every=2, patience=3), tmp_path)
+    stale.fit()
+    assert stale.done == 6
+
+
+def test_it_stops_when_told_and_can_be_made_longer(tiny: recipe.Recipe, tmp_path: Path) -> None:
+    first = run(tiny, tmp_path)
+    first.fit(lambda: first.done == 5)
+    longer = run(replace(tiny, updates=30), tmp_path)
+    assert longer.done == 5
+    longer.fit()
+    assert longer.done == 30
+
+
+def test_the_learning_rate_rises_stays_and_falls() -> None:
+    rate = fit.Trapezoid(2.0, 4, 10, 20)
+    found = [float(rate(step)) for step in (0, 3, 9, 15, 20, 25)]
+    assert found == pytest.approx([0.5, 2.0, 2.0, 1.0, 0.0, 0.0])
 
 
 def test_a_loss_that_is_no_number_stops_the_run(tiny: recipe.Recipe, tmp_path: Path) -> None:
-    run = fit.Run(tiny, tmp_path)
-    run.model.trainable_variables[0].assign(np.full(run.model.trainable_variables[0].shape, np.nan))
+    broken = run(tiny, tmp_path)
+    first = broken.model.trainable_variables[0]
+    first.assign(np.full(first.shape, np.nan))
     with pytest.raises(FloatingPointError, match="lower learning_rate"):
-        run.fit()
+        broken.fit()
 
 
 def test_a_folder_keeps_to_one_recipe(tiny: recipe.Recipe, tmp_path: Path) -> None:
-    fit.Run(tiny, tmp_path)
+    run(tiny, tmp_path)
     assert recipe.read_recipe(tmp_path / "recipe.yaml") == tiny
     with pytest.raises(BadInput, match="another recipe"):
-        fit.Run(replace(tiny, batch=8), tmp_path)
+        run(replace(tiny, batch=8), tmp_path)
 
 
 @pytest.mark.parametrize(

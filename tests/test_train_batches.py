@@ -9,7 +9,7 @@ import pytest
 
 from improv.net import codec
 from tests import corpora
-from train import batches
+from train import augment, batches
 
 PIECES = [corpora.piece(seed, 60 + 14 * seed) for seed in range(6)]
 
@@ -78,11 +78,11 @@ def test_in_order_covers_every_token_once() -> None:
 
 
 def test_streams_go_on_where_they_were_left() -> None:
-    first = batches.Streams(PIECES, 4, 16, seed=3, transpose=6)
+    first = batches.Streams(PIECES, 4, 16, seed=3, amounts=augment.Amounts())
     for _ in range(7):
         first.next()
     state = json.loads(json.dumps(first.state()))
-    second = batches.Streams(PIECES, 4, 16, seed=99, transpose=6)
+    second = batches.Streams(PIECES, 4, 16, seed=99, amounts=augment.Amounts())
     second.restore(state)
     for _ in range(20):
         ours, theirs = first.next(), second.next()
@@ -95,7 +95,7 @@ def test_a_minor_corpus_keeps_to_its_share() -> None:
     minor = [corpora.piece(seed, 80, "js_fakes") for seed in range(9)]
     major = [corpora.piece(seed, 80, "pop909")._replace(style=5) for seed in range(3)]
     minor = [piece._replace(style=3) for piece in minor]
-    streams = batches.Streams(major + minor, 8, 160, seed=1, transpose=0)  # a window a piece
+    streams = batches.Streams(major + minor, 8, 160, seed=1, amounts=augment.Amounts(transpose=0))  # a window a piece
     styles = np.concatenate([streams.next().tokens[:, 0, 4] for _ in range(300)])
     named = styles[styles > 0]  # the style is hidden from some of the passes, whichever it is
     assert np.mean(named == 3) == pytest.approx(batches.MINOR_SHARE["js_fakes"], abs=0.01)

@@ -1,49 +1,19 @@
-"""Prepared arrays to training windows, with the recurrent state carried from one to the next."""
+"""Pieces to training windows, with the recurrent state carried from one to the next."""
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from improv.errors import BadInput
 from improv.net import codec
+from train.augment import Amounts, Augment, draw, retimed
+from train.pieces import TIERS, Corpus, Piece, load, packed_held, pieces
 
-TIERS = {
-    "open": ("permissive", "permissive_caveat", "own"),
-    "concert": ("permissive", "permissive_caveat", "own", "nc"),
-}
+__all__ = ["TIERS", "Augment", "Batch", "Corpus", "Piece", "Streams", "load", "packed_held", "pieces", "window"]
+
 MINOR_SHARE = {"js_fakes": 0.03}  # machine-made chorales: at most this share of the windows
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """One prepared file, whole in memory; `start[i]` is the first row of piece i."""
-
-    name: str
-    columns: dict[str, np.ndarray]
-    info: dict[str, np.ndarray]
-
-    @cached_property
-    def start(self) -> np.ndarray:
-        return np.concatenate(([0], np.cumsum(self.info["length"])))
-
-
-class Piece(NamedTuple):
-    """A view of one piece's rows; `held[t]` (packed bits) is what sounds after token t."""
-
-    corpus: str
-    name: str
-    columns: dict[str, np.ndarray]
-    held: np.ndarray
-    style: int
-    notes: int
-    seconds: float
 
 
 class Batch(NamedTuple):
@@ -64,79 +34,6 @@ class Batch(NamedTuple):
     weights: dict[str, np.ndarray]
 
 
-def load(folder: Path, names: Sequence[str] | None = None) -> list[Corpus]:
-    """Every prepared corpus in a folder. Raises `BadInput` where one is damaged or of another codec."""
-    corpora = []
-    for path in sorted(folder.glob("*.npz")):
-        if path.name.endswith(".partial.npz") or (names is not None and path.stem not in names):
-            continue
-        corpora.append(_load(path))
-    return corpora
-
-
-def _load(path: Path) -> Corpus:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            data = {key: file[key] for key in file.files}
-        fingerprint = str(data.pop("fingerprint"))
-        columns = {key: data.pop(key) for key in ("dt", "what", "velocity", "phase", "bar", "tempo")}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        raise BadInput(f"{path}: it is damaged; delete it and run prepare again") from None
-    if fingerprint != codec.FINGERPRINT:
-        raise BadInput(f"{path}: made by another version of the codec; delete it and run prepare again")
-    return Corpus(path.stem, columns, data)
-
-
-def pieces(corpora: Sequence[Corpus], split: str, part: str, tiers: Sequence[str] | None = None) -> list[Piece]:
-    """The pieces whose column `split` ("split" or "split_free") says `part`."""
-    found = []
-    for corpus in corpora:
-        wanted = corpus.info[split] == part
-        if tiers is not None:
-            wanted &= np.isin(corpus.info["tier"], tiers)
-        found += [_piece(corpus, i) for i in np.flatnonzero(wanted)]
-    return found
-
-
-def _piece(corpus: Corpus, i: int) -> Piece:
-    rows = slice(corpus.start[i], corpus.start[i + 1])
-    columns = {key: column[rows] for key, column in corpus.columns.items()}
-    info = corpus.info
-    held = packed_held(columns["what"])
-    name, seconds = str(info["name"][i]), float(info["seconds"][i])
-    return Piece(corpus.name, name, columns, held, int(info["style"][i]), int(info["notes"][i]), seconds)
-
-
-def packed_held(what: np.ndarray) -> np.ndarray:
-    """What sounds after each token: bool [N,128] packed to uint8 [N,16]."""
-    change = np.zeros((len(what), codec.PITCHES), np.int8)
-    rows = np.arange(len(what))
-    change[rows, what % codec.PITCHES] = np.where(what < codec.OFF, 1, -1)
-    return np.packbits(np.cumsum(change, axis=0, dtype=np.int8) > 0, axis=1)
-
-
-class Augment(NamedTuple):
-    """What one pass over a piece changes; `who_split` names the players by a pitch, -1 not at all."""
-
-    transpose: int = 0
-    louder: int = 0
-    clock: bool = True
-    style: bool = True
-    who_split: int = -1
-
-
-def draw_augment(piece: Piece, rng: np.random.Generator, transpose: int) -> Augment:
-    pitches = piece.columns["what"] % codec.PITCHES
-    low, high = int(pitches.min()), int(pitches.max())
-    return Augment(
-        int(rng.integers(max(-transpose, -low), min(transpose, codec.PITCHES - 1 - high) + 1)),
-        int(rng.integers(-2, 3)),
-        bool(rng.random() < 0.8),
-        bool(rng.random() < 0.7),
-        int(rng.integers(48, 73)) if rng.random() < 0.3 else -1,
-    )
-
-
 def window(piece: Piece, begin: int, steps: int, augment: Augment = Augment()) -> Batch:
     """Tokens begin-1 ... begin+steps-2 as inputs, the ones after them as targets (B = 1).
 
@@ -149,14 +46,16 @@ def window(piece: Piece, begin: int, steps: int, augment: Augment = Augment()) -
     pitch = what % codec.PITCHES
     what += augment.transpose
     velocity = columns["velocity"][real].astype(np.int32)
-    louder = np.clip(velocity + augment.louder, 0, codec.VELOCITIES - 1)
+    louder = np.clip(np.round(velocity * 2**augment.louder), 0, codec.VELOCITIES - 1).astype(np.int32)
     velocity = np.where(velocity < codec.NO_VELOCITY, louder, velocity)
     dt = codec.DT_BIN[columns["dt"][real]]
     phase = columns["phase"][real].astype(np.int32) if augment.clock else np.full(len(rows), codec.NO_PHASE)
     held = np.unpackbits(piece.held[real], axis=1).astype(bool)
     held[rows < 0] = False
     held = np.roll(held, augment.transpose, axis=1)
-    who = 1 + (pitch >= augment.who_split) if augment.who_split >= 0 else np.zeros(len(rows), np.int32)
+    who = np.zeros(len(rows), np.int32)
+    if augment.who_split >= 0:
+        who = np.where(pitch < augment.who_split, augment.who_below, 3 - augment.who_below)
     style = np.full(len(rows), piece.style if augment.style else 0)
     what[rows < 0], velocity[rows < 0] = codec.START, codec.NO_VELOCITY
     tokens = np.stack((dt, what, velocity, phase, style, who), axis=-1)
@@ -214,6 +113,15 @@ def stack(windows: Sequence[Batch]) -> Batch:
     return Batch(*(join(column) for column in zip(*windows, strict=True)))  # type: ignore[arg-type]
 
 
+class _Cursor(NamedTuple):
+    """Where one stream reads: a piece by its place in the source, as this pass shows it."""
+
+    place: int
+    begin: int
+    augment: Augment
+    shown: Piece
+
+
 class Streams:
     """B streams of pieces, each read window by window from its start to its end.
 
@@ -221,8 +129,8 @@ class Streams:
     share. The same seed and the same number of batches drawn give the same batch.
     """
 
-    def __init__(self, source: Sequence[Piece], batch: int, steps: int, seed: int, transpose: int) -> None:
-        self._source, self._steps, self._transpose = source, steps, transpose
+    def __init__(self, source: Sequence[Piece], batch: int, steps: int, seed: int, amounts: Amounts) -> None:
+        self._source, self._steps, self._amounts = source, steps, amounts
         self._rng = np.random.default_rng(seed)
         length = np.array([float(len(piece.columns["dt"])) for piece in source])
         for corpus, share in MINOR_SHARE.items():
@@ -234,32 +142,29 @@ class Streams:
         self._chance = length / windows / (length / windows).sum()
         self._cursors = [self._new(at_random=True) for _ in range(batch)]
 
-    def _new(self, at_random: bool = False) -> tuple[Piece, int, Augment]:
-        piece = self._source[int(self._rng.choice(len(self._source), p=self._chance))]
+    def _new(self, at_random: bool = False) -> _Cursor:
+        place = int(self._rng.choice(len(self._source), p=self._chance))
+        piece = self._source[place]
+        augment = draw(piece, self._rng, self._amounts)
         begin = 0
         if at_random:  # the first pieces start anywhere, so that the streams do not march in step
-            begin = int(self._rng.integers(0, len(piece.columns["dt"]) // self._steps + 1)) * self._steps
-            begin = 0 if begin >= len(piece.columns["dt"]) else begin
-        return piece, begin, draw_augment(piece, self._rng, self._transpose)
+            begin = int(self._rng.integers(0, (len(piece.columns["dt"]) - 1) // self._steps + 1)) * self._steps
+        return _Cursor(place, begin, augment, retimed(piece, augment))
 
     def state(self) -> dict[str, object]:
         """Where the streams stand, ready for JSON."""
-        places = {id(piece): i for i, piece in enumerate(self._source)}
-        cursors = [(places[id(piece)], begin, list(augment)) for piece, begin, augment in self._cursors]
+        cursors = [(cursor.place, cursor.begin, list(cursor.augment)) for cursor in self._cursors]
         return {"rng": self._rng.bit_generator.state, "cursors": cursors}
 
-    def restore(self, state: dict[str, object]) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:
         self._rng.bit_generator.state = state["rng"]
-        cursors: list[tuple[int, int, list[int]]] = state["cursors"]  # type: ignore[assignment]
-        self._cursors = [(self._source[place], begin, Augment(*augment)) for place, begin, augment in cursors]
+        taken_up = [(place, begin, Augment(*augment)) for place, begin, augment in state["cursors"]]
+        self._cursors = [_Cursor(p, begin, how, retimed(self._source[p], how)) for p, begin, how in taken_up]
 
     def next(self) -> Batch:
-        windows = []
-        for i, (piece, begin, augment) in enumerate(self._cursors):
-            windows.append(window(piece, begin, self._steps, augment))
-            begin += self._steps
-            at_end = begin >= len(piece.columns["dt"])
-            self._cursors[i] = self._new() if at_end else (piece, begin, augment)
+        windows = [window(cursor.shown, cursor.begin, self._steps, cursor.augment) for cursor in self._cursors]
+        moved = [cursor._replace(begin=cursor.begin + self._steps) for cursor in self._cursors]
+        self._cursors = [cursor if cursor.begin < len(cursor.shown.columns["dt"]) else self._new() for cursor in moved]
         return stack(windows)
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 import os
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +19,7 @@ import typer
 from improv.errors import BadInput
 from improv.hush import hushed
 
-HEAVY = ("tensorflow", "keras")
+HEAVY = ("tensorflow", "keras", "tensorboardX", "symusic")
 
 app = typer.Typer(
     help="Make the networks that improv plays: prepare, fit, evaluate, export.",
@@ -85,19 +88,51 @@ def prepare(
 def fit(
     config: Annotated[Path, typer.Argument(help="A recipe, for example config/train-open.yaml.")],
     out: Annotated[Path | None, Flag("--out", help="The folder of the run; runs/NAME if not given.")] = None,
+    start: Annotated[str | None, Flag("--from", help="A set of weights to go on from, by name or folder.")] = None,
 ) -> None:
-    """Train, or go on where the run was stopped."""
+    """Train, or go on where the run was stopped. Ctrl-C stops it."""
     with _at_the_door():
         if not config.is_file():
             raise BadInput(f"recipe {config}: there is no such file; give one such as config/train-open.yaml")
+        _choose_backend()
         _load("keras")
         from train import fit, recipe
 
         wanted = recipe.read_recipe(config)
+        if start is not None:
+            wanted = replace(wanted, start=start)
         try:
-            fit.Run(wanted, out or Path("runs") / wanted.name).fit()
+            run = fit.Run(wanted, out or Path("runs") / wanted.name, fit.music(wanted))
+            with _until_signalled() as stopped:
+                run.fit(stopped)
         except FloatingPointError as error:
             _refuse(f"recipe {config}: {error}")
+        best = min(row["nats_per_note"] for row in run.history)
+        then = "finished" if run.over else "stopped; the same command goes on from here"
+        print(f"{run.folder}: update {run.done}, best validation {best:.3f} nats/note; {then}")
+
+
+def _choose_backend() -> None:
+    """PyTorch trains an LSTM more than twice as fast as TensorFlow on a CPU (docs/training.md)."""
+    if "KERAS_BACKEND" not in os.environ and importlib.util.find_spec("torch"):
+        os.environ["KERAS_BACKEND"] = "torch"
+
+
+@contextmanager
+def _until_signalled() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C and SIGTERM end the update under way and no more; a second Ctrl-C ends all."""
+    signalled: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        signalled.append(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(signalled)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @app.command()
@@ -105,33 +140,46 @@ def evaluate(
     weights: Annotated[str, typer.Argument(help="A set of weights: its name or its folder.")],
     paths: Annotated[list[Path], typer.Argument(help="Prepared arrays (a folder or one .npz), or MIDI files.")],
     to_json: Annotated[Path | None, Flag("--json", help="Write the figures to this file as well.")] = None,
-    split: Annotated[str, Flag("--split", help="split_free, or split (as MAESTRO's).")] = "split_free",
+    plots: Annotated[Path | None, Flag("--plots", help="Draw them into this folder as well.")] = None,
+    excerpts: Annotated[int, Flag("--excerpts", min=0, help="Places to play on from; 0: do not play.")] = 100,
+    split: Annotated[str | None, Flag("--split", help="split_free or split; as trained if not given.")] = None,
     part: Annotated[str, Flag("--part", help="train, validation or test.")] = "test",
     baselines: Baselines = True,
 ) -> None:
-    """Nats per note of held-out music, beside baselines trained on the same notes."""
+    """How well held-out music is predicted, beside baselines, and what is played after it."""
     with _at_the_door():
         for flag, value, known in (
-            ("split", split, ("split_free", "split")),
+            ("split", split, (None, "split_free", "split")),
             ("part", part, ("train", "validation", "test")),
         ):
             if value not in known:
-                raise BadInput(f"--{flag} {value}: give {' or '.join(known)}")
+                raise BadInput(f"--{flag} {value}: give {' or '.join(filter(None, known))}")
         if to_json and not to_json.parent.is_dir():
             raise BadInput(f"--json {to_json}: there is no folder {to_json.parent}; make it first")
+        if plots and not (plots.is_dir() or (plots.parent.is_dir() and not plots.exists())):
+            raise BadInput(f"--plots {plots}: no folder can be made there; name another")
+        from improv.net import weights as sets
+
+        folder = sets.find(weights)
+        net = sets.load(str(folder))[1] if excerpts else None
         _load("keras")
         from rich.console import Console
 
-        from improv.net.weights import find
-        from train import evaluate
+        from train import evaluate, result, tables
 
-        chosen = evaluate.read_weights(find(weights))
-        held = evaluate.read_pieces(paths, split, part, chosen.tier)
-        result = evaluate.summary(evaluate.network(chosen.values, chosen.shape, held.test))
-        result["baselines"] = evaluate.compare(held) if baselines and held.train and held.validation else {}
-        evaluate.show(result, Console(width=max(Console().width, evaluate.WIDTH)))
+        chosen = evaluate.read_weights(folder)
+        if split not in (None, chosen.split):
+            print(f"--split {split}: {weights} was trained on {chosen.split}, so it may know pieces", file=sys.stderr)
+        held = evaluate.read_pieces(paths, split or chosen.split, part, chosen.tier)
+        found, performances = result.collect(chosen, held, baselines, net, excerpts)
+        tables.show(found, Console(width=max(Console().width, tables.WIDTH)))
         if to_json:
-            to_json.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+            to_json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        if plots:
+            from train import plots as pictures
+
+            plots.mkdir(exist_ok=True)
+            print("drawn: " + ", ".join(map(str, pictures.draw(found, performances, plots))))
 
 
 @app.command()

@@ -1,4 +1,7 @@
-"""Training: a YAML file in, the best parameters and a learning curve out; resumes where it stopped."""
+"""Training: a recipe in, the best parameters and a learning curve out; goes on where it was stopped.
+
+A run's folder holds `recipe.yaml`, `checkpoint.npz`, `best.npz`, `history.csv`, `curve.png` and TensorBoard's file.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +9,50 @@ import csv
 import json
 import os
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from tensorboardX import SummaryWriter
 
 from improv.errors import BadInput
 from improv.net.weights import find
-from train import batches, likelihood, model
+from train import likelihood, model
+from train.batches import Streams, inputs
 from train.evaluate import read_weights
 from train.likelihood import ATTRIBUTES
+from train.pieces import TIERS, Piece, load, pieces
 from train.recipe import Recipe, read_recipe, write_recipe
+
+CHECKPOINT_S = 60.0  # a kill loses no more than this
+SMOOTH = 0.95  # of the speed and the losses that are shown
+
+
+class Music(NamedTuple):
+    """What a run learns from, and what tells it how far it is."""
+
+    train: Sequence[Piece]
+    validation: Sequence[Piece]
+
+
+def music(recipe: Recipe) -> Music:
+    """The pieces that a recipe names. Raises `BadInput` where there are none."""
+    corpora = load(recipe.data)
+    parts = (pieces(corpora, recipe.split, part, TIERS[recipe.tier]) for part in ("train", "validation"))
+    found = Music(*parts)
+    if not found.train or not found.validation:
+        raise BadInput(f"{recipe.data}: no prepared pieces to train and validate on; run prepare first")
+    return found._replace(validation=some(found.validation, recipe.validate_notes))
+
+
+def some(source: Sequence[Piece], notes: int) -> list[Piece]:
+    """Pieces spread evenly over a list that come to about so many notes."""
+    every = max(1.0, sum(piece.notes for piece in source) / notes)
+    return [source[int(i * every)] for i in range(int(np.ceil(len(source) / every)))]
 
 
 @keras.saving.register_keras_serializable("improv")
@@ -40,43 +73,29 @@ class Trapezoid(keras.optimizers.schedules.LearningRateSchedule):
 
 
 class Run:
-    """A training run and its folder: `recipe.yaml`, `checkpoint.npz`, `best.npz`, `history.csv`, `curve.png`."""
+    """A training run and its folder."""
 
-    def __init__(self, recipe: Recipe, folder: Path) -> None:
-        self.recipe, self.folder = recipe, folder
-        keras.utils.set_random_seed(recipe.seed)
-        corpora = batches.load(recipe.data)
-        tiers = batches.TIERS[recipe.tier]
-        self.train = batches.pieces(corpora, recipe.split, "train", tiers)
-        self.validation = some(batches.pieces(corpora, recipe.split, "validation", tiers), recipe.validate_notes)
-        if not self.train or not self.validation:
-            raise BadInput(f"{recipe.data}: no prepared pieces to train and validate on; run prepare first")
+    def __init__(self, recipe: Recipe, folder: Path, music: Music) -> None:
+        self.recipe, self.folder, self.music = recipe, folder, music
         self._claim()
-        self.streams = batches.Streams(self.train, recipe.batch, recipe.steps, recipe.seed, recipe.transpose)
-        self.model = model.build(recipe.shape, recipe.batch, recipe.dropout, recipe.precision)
-        if recipe.start:
-            likelihood.load_parameters(self.model, read_weights(find(recipe.start)).values)
-        self.model.compile(
-            keras.optimizers.AdamW(
-                Trapezoid(recipe.learning_rate, recipe.warmup, recipe.updates - recipe.decay, recipe.updates),
-                weight_decay=recipe.weight_decay,
-                global_clipnorm=recipe.clip,
-            ),
-            loss={name: model.nats for name in ATTRIBUTES},
-            jit_compile=False,  # XLA halves the speed of an LSTM on a CPU (docs/training.md)
-        )
-        self.model.optimizer.build(self.model.trainable_variables)
+        keras.utils.set_random_seed(recipe.seed)
+        self.streams = Streams(music.train, recipe.batch, recipe.steps, recipe.seed, recipe.augment)
+        self.model = build(recipe)
         self.done = 0
         self.seconds = 0.0
         self.history: list[dict[str, float]] = []
+        self._losses = np.zeros(1 + len(ATTRIBUTES))  # summed since the last validation
         if (folder / "checkpoint.npz").exists():
             self._restore()
 
     def _claim(self) -> None:
-        """Make the folder this recipe's. Raises `BadInput` where it is another's; the arrays may have moved."""
+        """Make the folder this recipe's. Raises `BadInput` where it is another's.
+
+        The arrays may have moved, and the run may be made longer while its learning rate is level.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         file = self.folder / "recipe.yaml"
-        movable = {"data": self.recipe.data, "updates": self.recipe.updates, "decay": self.recipe.decay}
+        movable = {key: getattr(self.recipe, key) for key in ("data", "updates", "decay", "patience")}
         if file.exists() and replace(read_recipe(file), **movable) != self.recipe:
             raise BadInput(f"{self.folder}: it holds a run of another recipe ({file}); give another folder with --out")
         write_recipe(self.recipe, file)
@@ -89,12 +108,11 @@ class Run:
             "done": self.done,
             "seconds": self.seconds,
             "history": self.history,
+            "losses": self._losses.tolist(),
             "streams": self.streams.state(),
         }
-        partial = self.folder / "checkpoint.partial.npz"
         arrays = {f"v{i}": keras.ops.convert_to_numpy(v) for i, v in enumerate(self._variables())}
-        np.savez(partial, state=np.array(json.dumps(state)), **arrays)
-        os.replace(partial, self.folder / "checkpoint.npz")
+        _write(self.folder / "checkpoint.npz", state=np.array(json.dumps(state)), **arrays)
 
     def _restore(self) -> None:
         with np.load(self.folder / "checkpoint.npz", allow_pickle=False) as file:
@@ -102,85 +120,136 @@ class Run:
                 variable.assign(file[f"v{i}"])
             state = json.loads(str(file["state"]))
         self.done, self.seconds, self.history = state["done"], state["seconds"], state["history"]
+        self._losses = np.array(state["losses"])
         self.streams.restore(state["streams"])
 
-    def fit(self) -> None:
-        """Train to the end of the recipe. Raises FloatingPointError where the loss is no number."""
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[line]}"),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns) as progress:
-            task = progress.add_task(self.recipe.name, total=self.recipe.updates, completed=self.done, line="")
-            if not self.done:
-                self._validate({"loss": float("nan")})
-            while self.done < self.recipe.updates:
-                losses = self._stretch(lambda line: progress.update(task, completed=self.done, line=line))
-                self._validate(losses)
-                self.save()
+    @property
+    def stale(self) -> int:
+        """Validations since the best one."""
+        scores = [row["nats_per_note"] for row in self.history]
+        return len(scores) - 1 - int(np.argmin(scores)) if scores else 0
 
-    def _stretch(self, show: object) -> dict[str, float]:
-        """Train until the next validation; give the mean losses."""
-        recipe = self.recipe
-        stop = min(recipe.updates, (self.done // recipe.validate_every + 1) * recipe.validate_every)
+    @property
+    def over(self) -> bool:
+        patience = self.recipe.patience
+        return self.done >= self.recipe.updates or (patience > 0 and self.stale >= patience)
+
+    def fit(self, stopped: Callable[[], bool] = lambda: False) -> None:
+        """Train to the end of the recipe, or until `stopped`. Raises FloatingPointError where the loss is no number."""
+        with _Bar(self.recipe, self.done) as bar, SummaryWriter(str(self.folder), purge_step=self.done) as board:
+            if not self.history:
+                self._validate(board)
+            saved = time.monotonic()
+            while not self.over and not stopped():
+                took_s, losses = self._update()
+                bar.show(self.done, took_s, losses)
+                due = self.done % self.recipe.validate_every == 0 or self.done == self.recipe.updates
+                if due:
+                    self._validate(board)
+                if due or time.monotonic() - saved > CHECKPOINT_S:
+                    self.save()
+                    saved = time.monotonic()
+            self.save()
+
+    def _update(self) -> tuple[float, np.ndarray]:
+        """One batch; the seconds it took, the loss and the nats per token of each attribute."""
+        began = time.monotonic()
+        batch = self.streams.next()
         self.model.reset_metrics()
-        losses: dict[str, float] = {}
-        while self.done < stop:
-            began = time.monotonic()
-            batch = self.streams.next()
-            losses = self.model.train_on_batch(
-                batches.inputs(batch), batch.targets, sample_weight=batch.weights, return_dict=True
-            )
-            losses = {name: float(value) for name, value in losses.items()}
-            if not np.isfinite(losses["loss"]):
-                raise FloatingPointError(f"the loss became {losses['loss']} at update {self.done}; lower learning_rate")
-            self.done += 1
-            took = time.monotonic() - began
-            self.seconds += took
-            speed = recipe.batch * recipe.steps / took
-            parts = " ".join(f"{name} {losses[f'{name}_loss']:.3f}" for name in ATTRIBUTES)
-            show(f"{speed:,.0f} events/s  {parts}")  # type: ignore[operator]
-        return losses
+        found = self.model.train_on_batch(inputs(batch), batch.targets, sample_weight=batch.weights, return_dict=True)
+        losses = np.array([float(found[key]) for key in ("loss", *(f"{name}_loss" for name in ATTRIBUTES))])
+        if not np.isfinite(losses[0]):
+            raise FloatingPointError(f"the loss became {losses[0]} at update {self.done}; lower learning_rate")
+        took_s = time.monotonic() - began
+        self._losses += losses
+        self.seconds += took_s
+        self.done += 1
+        return took_s, losses
 
-    def _validate(self, losses: dict[str, float]) -> None:
-        parameters = likelihood.parameters(self.model)
-        score = likelihood.total(likelihood.network(parameters, self.recipe.shape, self.validation))
-        best = min((row["nats_per_note"] for row in self.history), default=np.inf)
-        self.history.append(
-            {
-                "update": self.done,
-                "events": self.done * self.recipe.batch * self.recipe.steps,
-                "hours": self.seconds / 3600,
-                "train": losses["loss"],
-                "nats_per_note": score.nats_per_note,
-                **{name: score.by_attribute[name] for name in ATTRIBUTES},
-            }
-        )
-        if score.nats_per_note < best:
-            partial = self.folder / "best.partial.npz"
-            np.savez(partial, **parameters)
-            os.replace(partial, self.folder / "best.npz")  # so that it can be exported while training goes on
-        self._write_history()
+    def _validate(self, board: SummaryWriter) -> None:
+        recipe, parameters = self.recipe, likelihood.parameters(self.model)
+        score = likelihood.total(likelihood.network(parameters, recipe.shape, self.music.validation))
+        updates = self.done - (self.history[-1]["update"] if self.history else 0)
+        row = {
+            "update": self.done,
+            "events": self.done * recipe.batch * recipe.steps,
+            "hours": self.seconds / 3600,
+            "train": float(self._losses[0] / updates) if updates else float("nan"),
+            "nats_per_note": score.nats_per_note,
+            **{name: score.by_attribute[name] for name in ATTRIBUTES},
+        }
+        self._losses[:] = 0
+        if score.nats_per_note < min((row["nats_per_note"] for row in self.history), default=np.inf):
+            _write(self.folder / "best.npz", **parameters)  # so that it can be exported while training goes on
+        self.history.append(row)
+        for name, value in row.items():
+            board.add_scalar(f"validation/{name}" if name in ("nats_per_note", *ATTRIBUTES) else name, value, self.done)
+        board.flush()
+        write_history(self.history, self.folder)
         print(f"update {self.done}: validation {score.nats_per_note:.3f} nats/note", flush=True)
 
-    def _write_history(self) -> None:
-        with open(self.folder / "history.csv", "w", newline="") as file:
-            writer = csv.DictWriter(file, list(self.history[0]))
-            writer.writeheader()
-            writer.writerows(self.history)
-        draw_curve(self.history, self.folder / "curve.png")
+
+def build(recipe: Recipe) -> keras.Model:
+    """The compiled training graph, at the recipe's starting point. Raises `BadInput`."""
+    network = model.build(recipe.shape, recipe.batch, recipe.dropout, recipe.precision)
+    if recipe.start:
+        start = read_weights(find(recipe.start))
+        if start.shape != recipe.shape:
+            raise BadInput(f"weights {recipe.start}: their shape is {asdict(start.shape)}; give the recipe that shape")
+        likelihood.load_parameters(network, start.values)
+    rate = Trapezoid(recipe.learning_rate, recipe.warmup, recipe.updates - recipe.decay, recipe.updates)
+    network.compile(
+        keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay, global_clipnorm=recipe.clip),
+        loss={name: model.nats for name in ATTRIBUTES},
+        loss_weights=asdict(recipe.loss),
+        jit_compile=False,  # XLA halves the speed of an LSTM on a CPU (docs/training.md)
+    )
+    network.optimizer.build(network.trainable_variables)
+    return network
 
 
-def some(source: Sequence[batches.Piece], notes: int) -> list[batches.Piece]:
-    """Pieces spread evenly over a list that come to about so many notes."""
-    every = max(1.0, sum(piece.notes for piece in source) / notes)
-    return [source[int(i * every)] for i in range(int(np.ceil(len(source) / every)))]
+class _Bar:
+    """The progress bar of a run: updates done, events a second, nats per token by attribute, time left."""
+
+    def __init__(self, recipe: Recipe, done: int) -> None:
+        self._events = recipe.batch * recipe.steps
+        self._smooth: np.ndarray | None = None
+        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[line]}"), TimeRemainingColumn())
+        self._progress = Progress(TextColumn(recipe.name), *columns, speed_estimate_period=120)
+        self._task = self._progress.add_task("", total=recipe.updates, completed=done, line="")
+
+    def __enter__(self) -> _Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def show(self, done: int, took_s: float, losses: np.ndarray) -> None:
+        now = np.append(losses[1:], took_s)
+        self._smooth = now if self._smooth is None else SMOOTH * self._smooth + (1 - SMOOTH) * now
+        *nats, took_s = self._smooth.tolist()
+        parts = " ".join(f"{name} {value:.3f}" for name, value in zip(ATTRIBUTES, nats, strict=True))
+        self._progress.update(self._task, completed=done, line=f"{self._events / took_s:,.0f} events/s  {parts}")
 
 
-def draw_curve(history: list[dict[str, float]], path: Path) -> None:
+def _write(path: Path, **arrays: np.ndarray) -> None:
+    """The file is there whole, as it was or as it is now."""
+    partial = path.with_suffix(".partial.npz")
+    np.savez(partial, **arrays)
+    os.replace(partial, path)
+
+
+def write_history(history: Sequence[dict[str, float]], folder: Path) -> None:
+    """The learning curve as a table and as a picture."""
+    with open(folder / "history.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, list(history[0]))
+        writer.writeheader()
+        writer.writerows(history)
+    draw_curve(history, folder / "curve.png")
+
+
+def draw_curve(history: Sequence[dict[str, float]], path: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4), layout="constrained")

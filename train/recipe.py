@@ -10,11 +10,22 @@ from typing import Any, get_type_hints
 import yaml
 
 from improv.errors import BadInput
-from train import batches, model
+from train import model
+from train.augment import Amounts
+from train.pieces import TIERS
 
 EXAMPLE = "config/train-open.yaml"
 SPLITS = ("split", "split_free")  # columns of the manifest
 PRECISIONS = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """What an attribute's nats count for."""
+
+    dt: float = 1.0
+    what: float = 1.0
+    velocity: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -37,9 +48,11 @@ class Recipe:
     weight_decay: float = 1e-2
     clip: float = 1.0
     dropout: float = 0.1
-    transpose: int = 6  # up to so many semitones either way
+    augment: Amounts = field(default_factory=Amounts)
+    loss: LossWeights = field(default_factory=LossWeights)
     validate_every: int = 250
-    validate_notes: int = 200_000  # the share of the validation pieces that is scored under way
+    validate_notes: int = 100_000  # so much of the validation pieces is scored under way
+    patience: int = 0  # validations in a row without a better one that end the run; 0: it goes on
     seed: int = 1
 
 
@@ -52,7 +65,7 @@ def read_recipe(path: Path) -> Recipe:
     except yaml.YAMLError as error:
         raise BadInput(f"recipe {path}: it is not YAML ({' '.join(str(error).split())}); mend that line") from None
     recipe = Recipe(**_checked(f"recipe {path}:", Recipe, values))
-    choices = (("tier", tuple(batches.TIERS)), ("split", SPLITS), ("precision", PRECISIONS))
+    choices = (("tier", tuple(TIERS)), ("split", SPLITS), ("precision", PRECISIONS))
     for key, known in choices:
         if getattr(recipe, key) not in known:
             raise BadInput(f"recipe {path}: {key} is {getattr(recipe, key)!r}; give {' or '.join(known)}")

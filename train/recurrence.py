@@ -13,8 +13,10 @@ def lstm(
     layer: keras.layers.LSTM, x: keras.KerasTensor, h: keras.KerasTensor, c: keras.KerasTensor
 ) -> tuple[keras.KerasTensor, keras.KerasTensor, keras.KerasTensor]:
     """[B,T,inputs], [B,units], [B,units] -> outputs [B,T,units] and the state after them, in float32."""
-    symbolic = isinstance(x, keras.KerasTensor)
-    y, h, c = layer(x, initial_state=[h, c]) if symbolic or keras.backend.backend() != "torch" else _fused(layer, x, h, c)
+    if keras.backend.backend() == "torch" and not isinstance(x, keras.KerasTensor):
+        y, h, c = _fused(layer, x, h, c)
+    else:
+        y, h, c = layer(x, initial_state=[h, c])
     return tuple(keras.ops.cast(tensor, "float32") for tensor in (y, h, c))
 
 

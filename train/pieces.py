@@ -1,0 +1,97 @@
+"""Prepared arrays, read again: corpora, and the pieces in them."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from improv.errors import BadInput
+from improv.net import codec
+
+COLUMNS = ("dt", "what", "velocity", "phase", "bar", "tempo")
+TIERS = {
+    "open": ("permissive", "permissive_caveat", "own"),
+    "concert": ("permissive", "permissive_caveat", "own", "nc"),
+}
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """One prepared file, whole in memory; `start[i]` is the first row of piece i."""
+
+    name: str
+    columns: dict[str, np.ndarray]
+    info: dict[str, np.ndarray]
+
+    @cached_property
+    def start(self) -> np.ndarray:
+        return np.concatenate(([0], np.cumsum(self.info["length"])))
+
+
+class Piece(NamedTuple):
+    """A view of one piece's rows; `held[t]` (packed bits) is what sounds after token t."""
+
+    corpus: str
+    name: str
+    columns: dict[str, np.ndarray]
+    held: np.ndarray
+    style: int
+    notes: int
+    seconds: float
+
+
+def load(folder: Path, names: Sequence[str] | None = None) -> list[Corpus]:
+    """Every prepared corpus in a folder. Raises `BadInput` where one is damaged or of another codec."""
+    corpora = []
+    for path in sorted(folder.glob("*.npz")):
+        if path.name.endswith(".partial.npz") or (names is not None and path.stem not in names):
+            continue
+        corpora.append(_load(path))
+    return corpora
+
+
+def _load(path: Path) -> Corpus:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            data = {key: file[key] for key in file.files}
+        fingerprint = str(data.pop("fingerprint"))
+        columns = {key: data.pop(key) for key in COLUMNS}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        raise BadInput(f"{path}: it is damaged; delete it and run prepare again") from None
+    if fingerprint != codec.FINGERPRINT:
+        raise BadInput(f"{path}: made by another version of the codec; delete it and run prepare again")
+    return Corpus(path.stem, columns, data)
+
+
+def pieces(corpora: Sequence[Corpus], split: str, part: str, tiers: Sequence[str] | None = None) -> list[Piece]:
+    """The pieces whose column `split` ("split" or "split_free") says `part`."""
+    found = []
+    for corpus in corpora:
+        wanted = corpus.info[split] == part
+        if tiers is not None:
+            wanted &= np.isin(corpus.info["tier"], tiers)
+        found += [_piece(corpus, i) for i in np.flatnonzero(wanted)]
+    return found
+
+
+def _piece(corpus: Corpus, i: int) -> Piece:
+    rows = slice(corpus.start[i], corpus.start[i + 1])
+    columns = {key: column[rows] for key, column in corpus.columns.items()}
+    info = corpus.info
+    held = packed_held(columns["what"])
+    name, seconds = str(info["name"][i]), float(info["seconds"][i])
+    return Piece(corpus.name, name, columns, held, int(info["style"][i]), int(info["notes"][i]), seconds)
+
+
+def packed_held(what: np.ndarray) -> np.ndarray:
+    """What sounds after each token: bool [N,128] packed to uint8 [N,16]."""
+    change = np.zeros((len(what), codec.PITCHES), np.int8)
+    rows = np.arange(len(what))
+    change[rows, what % codec.PITCHES] = np.where(what < codec.OFF, 1, -1)
+    return np.packbits(np.cumsum(change, axis=0, dtype=np.int8) > 0, axis=1)
