@@ -89,16 +89,3 @@ def test_a_run_becomes_a_folder_that_plays(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli.app, ["evaluate", str(out), str(tmp_path / "tunes"), "--json", str(figures)])
     assert "broken.mid: left out" in done.stderr
     assert json.loads(figures.read_text())["pieces"] == 10
-
-
-def test_388_events_by_hand() -> None:
-    piece = corpora.piece(4, 60)
-    columns = {name: column[:4] for name, column in piece.columns.items()}
-    columns |= {
-        "dt": np.array([0, 48, 0, 240], np.uint16),
-        "what": np.array([60, 64, codec.OFF + 60, codec.OFF + 64]),
-        "velocity": np.array([16, 16, 32, 32]),
-        "tempo": np.full(4, np.nan, np.float16),
-    }
-    # Two note-ons, two note-offs, one velocity; half a second is one shift, two and a half are three.
-    assert evaluate.events_388(piece._replace(columns=columns)) == 4 + 1 + 1 + 3

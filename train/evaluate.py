@@ -17,21 +17,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import yaml
 from rich.console import Console
-from rich.progress import track
-from rich.table import Table
+from rich.progress import Progress, track
 
 from improv.errors import BadInput
 from improv.net import codec
 from improv.net.weights import Card
 from train import baselines, batches, likelihood, model, prepare
-from train.likelihood import ATTRIBUTES, PieceNats
+from train.likelihood import ATTRIBUTES, PieceNats, Scored
 
 TICK_MS = 60_000 / 120 / 48  # at 120 bpm, as free playing is counted
 TO_10MS = 2 * float(np.log(TICK_MS / 10))  # nats per note
 SHIFT_MS = 1000  # the longest time shift of the 388-event scheme
 BATCH = 32
-WIDTH = 96  # columns of the table; a narrower terminal would cut its figures short
-GROUP = 96  # pieces scored between two movements of the progress bar
+BASELINE_TOKENS = 6_000_000  # that the baselines learn from, at random if there are more: they take 500 bytes each
 
 
 class Weights(NamedTuple):
@@ -41,6 +39,7 @@ class Weights(NamedTuple):
     shape: model.Shape
     tier: str
     values: dict[str, np.ndarray]
+    split: str = "split_free"  # that it was trained on
 
 
 class Held(NamedTuple):
@@ -60,7 +59,8 @@ def read_weights(folder: Path) -> Weights:
         values = yaml.safe_load(card.text)
         shape, tier = model.Shape(**values["shape"]), str(values["tier"])
         with np.load(folder / "params.npz", allow_pickle=False) as file:
-            return Weights(card, shape, tier, {name: file[name] for name in file.files})
+            split = str(values["held_out"].get("split", Weights._field_defaults["split"]))
+            return Weights(card, shape, tier, {name: file[name] for name in file.files}, split)
     except FileNotFoundError:
         raise BadInput(f"weights {folder}: there is no params.npz in it; export them again") from None
     except (KeyError, TypeError):
@@ -112,10 +112,31 @@ def _piece(corpus: str, piece: prepare.Piece) -> batches.Piece:
 
 def network(values: Mapping[str, np.ndarray], shape: model.Shape, source: Sequence[batches.Piece]) -> list[PieceNats]:
     """As `likelihood.network`, with a progress bar."""
-    by_length = sorted(source, key=lambda piece: len(piece.columns["dt"]))
-    groups = [by_length[i : i + GROUP] for i in range(0, len(by_length), GROUP)]
-    scored = [likelihood.network(values, shape, group, min(BATCH, len(group))) for group in track(groups, "network")]
-    return [one for group in scored for one in group]
+    return [scored.total for scored in _by_token(values, shape, source, "network", None)]
+
+
+def by_token(
+    weights: Weights, source: Sequence[batches.Piece], said: str, players: Sequence[np.ndarray] | None = None
+) -> list[Scored]:
+    """As `likelihood.by_token`, with a progress bar that says what it is."""
+    return _by_token(weights.values, weights.shape, source, said, players)
+
+
+def _by_token(
+    values: Mapping[str, np.ndarray],
+    shape: model.Shape,
+    source: Sequence[batches.Piece],
+    said: str,
+    players: Sequence[np.ndarray] | None,
+) -> list[Scored]:
+    if not source:
+        return []
+    with Progress() as progress:
+        task = progress.add_task(said, total=sum(len(piece.columns["dt"]) for piece in source))
+        batch = min(BATCH, len(source))
+        return likelihood.by_token(
+            values, shape, source, batch, players=players, done=lambda tokens: progress.advance(task, tokens)
+        )
 
 
 def events_388(piece: batches.Piece) -> int:
@@ -152,27 +173,14 @@ def summary(scored: Sequence[PieceNats]) -> dict[str, Any]:
 
 def compare(held: Held) -> dict[str, Any]:
     """The baselines' figures by name, and under `markov_orders` how orders did on validation."""
-    found = baselines.score(held.train, held.validation, held.test)
+    found = baselines.score(_some(held.train, BASELINE_TOKENS), held.validation, held.test)
     return {**{name: summary(scored) for name, scored in found.scored.items()}, "markov_orders": found.orders}
 
 
-def show(result: Mapping[str, Any], console: Console) -> None:
-    """Print the table of a `summary`, with its `baselines` where it has them."""
-    table = Table(title=f"nats per note, {result['notes']:,} notes in {result['pieces']:,} pieces", box=None)
-    table.add_column("", no_wrap=True)
-    for name in ("notes", "total", *ATTRIBUTES, "10 ms", "/event", "/s"):
-        table.add_column(name, justify="right", no_wrap=True)
-    _row(table, "network", result)
-    for corpus, figures in result["by_corpus"].items():
-        _row(table, f"  {corpus}", figures)
-    for name, figures in result.get("baselines", {}).items():
-        if name in baselines.NAMES:
-            _row(table, name, figures)
-    console.print(table)
-    console.print("10 ms: on a grid of 10 ms. /event: per event of the 388-event scheme. /s: per second.")
-
-
-def _row(table: Table, name: str, figures: Mapping[str, Any]) -> None:
-    nats = [figures["nats_per_note"], *(figures["by_attribute"][attribute] for attribute in ATTRIBUTES)]
-    nats += [figures["nats_per_note_10ms"], figures["nats_per_event_388"], figures["nats_per_second"]]
-    table.add_row(name, f"{figures['notes']:,}", *(f"{value:.3f}" for value in nats))
+def _some(source: Sequence[batches.Piece], tokens: int) -> list[batches.Piece]:
+    """All pieces, or so many at random that they have about so many tokens."""
+    length = np.array([len(piece.columns["dt"]) for piece in source])
+    if length.sum() <= tokens:
+        return list(source)
+    order = np.random.default_rng(1).permutation(len(source))
+    return [source[i] for i in order[np.cumsum(length[order]) <= tokens]]

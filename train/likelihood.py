@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import keras
@@ -12,6 +12,7 @@ from improv.net import codec
 from train import batches, model
 
 ATTRIBUTES = ("dt", "what", "velocity")
+WHO = 5  # the column of a token's player
 LOG_WIDTH = np.log(codec.DT_WIDTH)  # a coarse bin's residue is uniform
 
 
@@ -20,6 +21,26 @@ class PieceNats(NamedTuple):
 
     piece: batches.Piece
     nats: dict[str, float]
+
+
+class Scored(NamedTuple):
+    """One piece token by token, a column an attribute: [N,3]."""
+
+    piece: batches.Piece
+    nats: np.ndarray  # 0 where it does not count
+    counts: np.ndarray  # bool
+    right: np.ndarray  # bool: what came was the likeliest
+    sure: np.ndarray  # the probability of the likeliest
+
+    @classmethod
+    def blank(cls, piece: batches.Piece) -> Scored:
+        size = (len(piece.columns["dt"]), len(ATTRIBUTES))
+        return cls(piece, np.zeros(size, np.float32), np.zeros(size, bool), np.zeros(size, bool), np.zeros(size))
+
+    @property
+    def total(self) -> PieceNats:
+        sums = self.nats.sum(axis=0, dtype=np.float64).tolist()
+        return PieceNats(self.piece, dict(zip(ATTRIBUTES, sums, strict=True)))
 
 
 class Score(NamedTuple):
@@ -56,16 +77,59 @@ def network(
     steps: int = 256,
 ) -> list[PieceNats]:
     """Score pieces with the training graph, the state carried through each from its start."""
+    return [scored.total for scored in by_token(values, shape, source, batch, steps)]
+
+
+def by_token(
+    values: Mapping[str, np.ndarray],
+    shape: model.Shape,
+    source: Sequence[batches.Piece],
+    batch: int = 32,
+    steps: int = 256,
+    players: Sequence[np.ndarray] | None = None,
+    done: Callable[[int], None] = lambda tokens: None,
+) -> list[Scored]:
+    """As `network`, token by token. `players` names each token's player, [N] a piece (`codec.WHO`; 0 if not given).
+
+    `done` is told of every window how many tokens it brought.
+    """
     graph = model.build(shape, batch)
     load_parameters(graph, values)
-    sums = np.zeros((len(source) + 1, len(ATTRIBUTES)))
+    scored = [Scored.blank(piece) for piece in source]
+    begins = [0] * len(source)
     for window, rows in batches.in_order(source, batch, steps):
+        places = [(row, i, begins[i]) for row, i in enumerate(rows) if i >= 0]
+        if players is not None:
+            for row, i, begin in places:
+                heard = players[i][np.maximum(np.arange(begin - 1, min(begin + steps, len(players[i])) - 1), 0)]
+                window.tokens[row, : len(heard), WHO] = heard
         logp = graph.predict_on_batch(batches.inputs(window))
         for column, name in enumerate(ATTRIBUTES):
-            target = window.targets[name]
-            nats = -np.take_along_axis(keras.ops.convert_to_numpy(logp[name]), target[..., None], axis=-1)[..., 0]
-            if name == "dt":
-                nats = nats + LOG_WIDTH[target]
-            np.add.at(sums[:, column], rows, (nats * window.weights[name]).sum(axis=1))
-    by_piece = [dict(zip(ATTRIBUTES, row.tolist(), strict=True)) for row in sums[:-1]]  # the last row took the idle
-    return [PieceNats(piece, nats) for piece, nats in zip(source, by_piece, strict=True)]
+            _fill(scored, places, column, window, name, keras.ops.convert_to_numpy(logp[name]))
+        for _, i, begin in places:
+            begins[i] = begin + steps
+            done(min(steps, len(scored[i].nats) - begin))
+    return scored
+
+
+def _fill(
+    scored: Sequence[Scored],
+    places: Sequence[tuple[int, int, int]],
+    column: int,
+    window: batches.Batch,
+    name: str,
+    logp: np.ndarray,
+) -> None:
+    """Write what one window gives for one attribute to the pieces in it: (row, piece, first token)."""
+    target, counts = window.targets[name], window.weights[name] > 0
+    nats = -np.take_along_axis(logp, target[..., None], axis=-1)[..., 0]
+    if name == "dt":
+        nats = nats + LOG_WIDTH[target]
+    right, sure = logp.argmax(axis=-1) == target, np.exp(logp.max(axis=-1))
+    for row, i, begin in places:
+        end = begin + min(logp.shape[1], len(scored[i].nats) - begin)
+        own = slice(0, end - begin)
+        scored[i].nats[begin:end, column] = np.where(counts[row, own], nats[row, own], 0)
+        scored[i].counts[begin:end, column] = counts[row, own]
+        scored[i].right[begin:end, column] = right[row, own]
+        scored[i].sure[begin:end, column] = sure[row, own]

@@ -1,0 +1,143 @@
+"""The figures of an evaluation as tables that can be read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from train import baselines
+from train.likelihood import ATTRIBUTES
+
+WIDTH = 104  # columns; a narrower terminal would cut figures short
+NAMES = {  # of who plays
+    "truth": "what really followed",
+    "network": "the network",
+    "echo": "the prime again",
+    "continuator": "Markov, of the prime",
+    "continuator_all": "Markov, of the corpus",
+    "another": "another place's",
+}
+_SHORT = {"truth": "followed", "network": "network", "continuator": "Markov", "echo": "prime"}
+
+
+def show(result: Mapping[str, Any], console: Console) -> None:
+    """Print all that a result has."""
+    _nats(result, console)
+    if "accuracy" in result:
+        _attributes(result, console)
+        _told(result, console)
+        _session(result, console)
+    if "plays" in result:
+        _plays(result["plays"], console)
+    for line in result.get("left_out", ()):
+        console.print(line, soft_wrap=True)
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", box=None)
+    table.add_column("", no_wrap=True)
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _cell(value: float | None, form: str = ".3f") -> str:
+    return "–" if value is None else format(value, form)
+
+
+def _nats(result: Mapping[str, Any], console: Console) -> None:
+    title = f"nats per note, {result['notes']:,} notes in {result['pieces']:,} pieces"
+    table = _table(title, "notes", "total", *ATTRIBUTES, "10 ms", "/event", "/s")
+    _nats_row(table, "network", result)
+    for corpus, figures in result["by_corpus"].items():
+        _nats_row(table, f"  {corpus}", figures)
+    for name, figures in result.get("baselines", {}).items():
+        if name in baselines.NAMES:
+            _nats_row(table, name, figures)
+    console.print(table)
+    console.print("10 ms: on a grid of 10 ms. /event: per event of the 388-event scheme. /s: per second.\n")
+
+
+def _nats_row(table: Table, name: str, figures: Mapping[str, Any]) -> None:
+    nats = [figures["nats_per_note"], *(figures["by_attribute"][attribute] for attribute in ATTRIBUTES)]
+    nats += [figures["nats_per_note_10ms"], figures["nats_per_event_388"], figures["nats_per_second"]]
+    table.add_row(name, f"{figures['notes']:,}", *(_cell(value) for value in nats))
+
+
+def _attributes(result: Mapping[str, Any], console: Console) -> None:
+    table = _table("its likeliest value", *ATTRIBUTES)
+    table.add_row("is right", *(_cell(result["accuracy"][name], ".1%") for name in ATTRIBUTES))
+    errors = [result["calibration"].get(name, {}).get("expected_calibration_error") for name in ATTRIBUTES]
+    table.add_row("calibration error, expected", *(_cell(value) for value in errors))
+    console.print(table)
+    console.print()
+
+
+def _told(result: Mapping[str, Any], console: Console) -> None:
+    table = _table("nats per note by what it is told (on samples)", "notes", "told", "not told", "told wrongly")
+    for name, row in result["style"].items():
+        _told_row(table, f"style, of {name}", row["notes"], row["right"], row["none"], row["wrong"])
+    if result["metre"]:
+        row = result["metre"]
+        _told_row(table, "beat, bar and tempo", row["notes"], row["with"], row["without"])
+    for part, row in result["who"].items():
+        _told_row(table, f"who plays, of the {part} part", row["notes"], row["with"], row["without"])
+    console.print(table)
+    console.print()
+
+
+def _told_row(table: Table, name: str, notes: int, *nats: float | None) -> None:
+    row = [*nats, None][:3]
+    table.add_row(name, f"{notes:,}", *(_cell(value) for value in row))
+
+
+def _session(result: Mapping[str, Any], console: Console) -> None:
+    table = _table("nats per note by when it is heard", "notes", "nats", "fresh start")
+    for name, said in (("first_minute", "the first minute of pieces"), ("later", "after it")):
+        if name in result:
+            table.add_row(said, f"{result[name]['notes']:,}", _cell(result[name]["nats_per_note"]), "")
+    for corpus, row in result["long_session"].items():
+        said = f"{corpus}, after {row['minutes_before']:.0f} min of others"
+        table.add_row(said, f"{row['notes']:,}", _cell(row["carried"]), _cell(row["fresh"]))
+    console.print(table)
+    console.print()
+
+
+def _plays(plays: Mapping[str, Any], console: Console) -> None:
+    title = f"what it plays: {plays['excerpts']} places, {plays['seconds']:.0f} s each, beside what really followed"
+    columns = ("pitch cl.", "onsets", "semitones", "range", "velocity", "waits", "in key")
+    copied = "copied_8grams" in plays["players"]["truth"]
+    table = _table(title, *columns, *(("copied", "longest") if copied else ()))
+    _players(table, plays["players"])
+    console.print(table)
+    console.print(
+        "pitch cl., velocity, waits: overlap with what followed. onsets: its number over theirs. range: overlap.\n"
+        "in key: of the prime. copied: 8-grams found in the training notes; longest: run of notes found there.\n"
+    )
+    _copied(plays["by_corpus"], console)
+
+
+def _players(table: Table, players: Mapping[str, Any]) -> None:
+    for player, row in players.items():
+        names = ("pitch_classes", "density", "semitones", "range", "velocity", "inter_onset", "in_scale")
+        forms = (".2f", ".2f", ".0f", ".2f", ".2f", ".2f", ".1%")
+        cells = [_cell(row[name], form) for name, form in zip(names, forms, strict=True)]
+        if "copied_8grams" in row:
+            cells += [_cell(row["copied_8grams"], ".1%"), str(row["longest_copied"])]
+        table.add_row(NAMES[player], *cells)
+
+
+def _copied(by_corpus: Mapping[str, Any], console: Console) -> None:
+    shares, overlaps = ("truth", "network", "continuator"), ("network", "continuator", "echo")
+    heads = [f"copied:\n{_SHORT[name]}" for name in shares] + [f"pitch cl.:\n{_SHORT[name]}" for name in overlaps]
+    table = _table("by corpus", "places", *heads)
+    for corpus, row in by_corpus.items():
+        players = row["players"]
+        cells = [_cell(players.get(name, {}).get("copied_8grams"), ".1%") for name in shares]
+        cells += [_cell(players.get(name, {}).get("pitch_classes"), ".2f") for name in overlaps]
+        table.add_row(corpus, str(row["excerpts"]), *cells)
+    console.print(table)
+    console.print()
