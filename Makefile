@@ -3,10 +3,10 @@
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check bench bench-training clean
 
 help: ## show this
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: $(STAMP)-runtime ## install what playing needs, and hear a first duet
 	$(BIN)/improv demo
@@ -23,6 +23,9 @@ check: $(STAMP)-everything ## lint, types, tests
 bench: $(STAMP)-everything ## print every figure this machine gives
 	@.ci/system
 	$(BIN)/python -m tests.bench
+
+bench-training: $(STAMP)-everything ## print how fast training is, beside the machine's matrix products
+	$(BIN)/python -m tests.bench_training
 
 clean: ## remove what was built
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache duet.*
