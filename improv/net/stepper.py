@@ -8,6 +8,7 @@ known int32 [2] (dt bin, what) -> velocity [1,32]. The last of each is log-proba
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -24,8 +25,8 @@ SIGNATURES = {
     "what": ({"hidden", "known"}, {"what"}),
     "velocity": ({"hidden", "known"}, {"velocity"}),
 }
-# The width of what is the same in every set; `state` and `hidden` need only agree.
-WIDTHS = {
+# How many numbers each holds that is the same in every set; `state` and `hidden` need only agree.
+SIZES = {
     "token": 6,
     "context": codec.CONTEXT,
     "known": 2,
@@ -74,11 +75,11 @@ class _Graph:
 
 
 def _check_fit(graphs: Mapping[str, _Graph]) -> None:
-    widths = {**WIDTHS, **{name: graphs["trunk"].gives[name][-1] for name in ("state", "hidden")}}
+    sizes = {**SIZES, **{name: math.prod(graphs["trunk"].gives[name]) for name in ("state", "hidden")}}
     for graph, one in graphs.items():
         for name, shape in (*one.takes.items(), *one.gives.items()):
-            if shape[-1] != widths[name]:
-                raise Mismatch(f"{graph}.tflite has `{name}` {shape[-1]} wide, the others {widths[name]}")
+            if math.prod(shape) != sizes[name]:
+                raise Mismatch(f"{graph}.tflite has a `{name}` of {math.prod(shape)} numbers, not {sizes[name]}")
 
 
 class Stepper:
