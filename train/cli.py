@@ -61,27 +61,25 @@ def _load(*modules: str) -> None:
 
 @app.command()
 def prepare(
-    corpora: Annotated[list[Path], typer.Argument(help="Archives (.tar.xz) or folders of MIDI files.")],
+    corpora: Annotated[list[Path], typer.Argument(help="Archives (.tar.xz, .tar.gz, .zip) or folders of MIDI files.")],
     out: Annotated[Path, Flag("--out", help="The folder for the arrays.")],
     jobs: Annotated[int, Flag("--jobs", min=1, help="Processes.")] = os.cpu_count() or 1,
 ) -> None:
-    """MIDI files to arrays, one a corpus; a corpus that is there already is skipped."""
+    """MIDI files to arrays, one a corpus; goes on where it was stopped, and skips a corpus that is there already."""
     with _at_the_door():
-        for corpus in corpora:
-            if not corpus.exists():
-                raise BadInput(f"{corpus}: there is no such archive or folder")
-        from train import prepare
+        from train import archives, corpus
 
-        out.mkdir(parents=True, exist_ok=True)
-        manifest = prepare.read_manifest(corpora)
-        for corpus in corpora:
-            name = corpus.name.removesuffix(".tar.xz")
-            if (out / f"{name}.npz").exists():
-                print(f"{name}: prepared before, skipped (delete {out / f'{name}.npz'} to do it again)")
-                continue
-            report = prepare.prepare(corpus, out, manifest, jobs)
-            said = ", ".join(f"{count} {what}" for what, count in report.most_common())
-            print(f"{name}: {said or 'no MIDI files in it'}")
+        corpus.check(corpora)
+        manifest = corpus.read_manifest(corpora)
+        try:
+            for source in corpora:
+                done = out / f"{archives.name_of(source)}.npz"
+                if done.exists():
+                    print(f"{archives.name_of(source)}: prepared before, skipped (delete {done} to do it again)")
+                    continue
+                print(corpus.prepare(source, out, manifest, jobs), flush=True)
+        except OSError as error:
+            raise BadInput(f"--out {out}: it cannot be written ({error.strerror or error})") from None
 
 
 @app.command()

@@ -20,6 +20,7 @@ from improv.music.timeline import Timeline
 
 DRUM_CHANNEL = 9  # counted from 0, as on the wire
 MAX_BYTES = 4 * 1024 * 1024  # an hour of dense piano is under 2
+LONGEST_WAIT = 0x0FFFFFFF  # ticks between two events, by the standard
 FASTEST_US = 30_000  # a beat, 2000 bpm
 PPQN = 960  # of the files written
 
@@ -68,8 +69,7 @@ def read(source: Path | bytes) -> Score:
 
     Raises `BadMidi` for anything that is not a playable file, OSError where it cannot be read.
     """
-    data = source if isinstance(source, bytes) else _read_bytes(source)
-    midi = _parse(data)
+    midi = _parse(source if isinstance(source, bytes) else _read_bytes(source))
     return score_of(midi.ticks_per_beat, [_messages(track) for track in midi.tracks])
 
 
@@ -96,15 +96,14 @@ def score_of(ppqn: int, tracks: Iterable[Iterable[Message]]) -> Score:
 
 def _read_bytes(path: Path) -> bytes:
     with open(path, "rb") as file:
-        data = file.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise BadMidi(f"it is larger than {MAX_BYTES // 1024**2} MB", "too large")
-    return data
+        return file.read(MAX_BYTES + 1)
 
 
 def _parse(data: bytes) -> mido.MidiFile:
     if not data:
         raise BadMidi("it is empty")
+    if len(data) > MAX_BYTES:
+        raise BadMidi(f"it is larger than {MAX_BYTES // 1024**2} MB", "too large")
     if not data.startswith(b"MThd"):
         raise BadMidi("it is not a MIDI file")
     try:
@@ -120,6 +119,8 @@ def _messages(track: mido.MidiTrack) -> Iterator[Message]:
     """Those that mean something here."""
     tick = 0
     for message in track:
+        if message.time > LONGEST_WAIT:
+            raise BadMidi("it is truncated or damaged")
         tick += message.time
         kind = message.type
         if kind in ("note_on", "note_off"):
