@@ -68,6 +68,7 @@ ORDERLY = {
     "running status": raw(b"\0\x90\x3c\x40\x10\x3c\0\x10\x3e\x40\0\xff\x01\x01a\x10\x3e\0\0\xff\x2f\0"),
     "no end of track": raw(b"\0\x90\x3c\x40\x10\x3c\0"),
     "events after the end of track": raw(b"\0\xff\x2f\0\0\x90\x3c\x40\x10\x3c\0"),
+    "a wait before a meta message of an unknown type": raw(b"\0\x90\x3c\x40\x10\xff\x60\x01a\x10\x3c\0"),
     "exclusive": raw(b"\0\xf0\x03\x7e\x09\xf7\0\x90\x3c\x40\x10\x3c\0\0\xff\x2f\0"),
     "format 0": midi(SCALE, kind=0),
     "format 2": midi(SCALE, SCALE, kind=2),
@@ -125,6 +126,12 @@ def test_of_a_damaged_file_no_note_is_guessed() -> None:
         found = heard(reader.read, bytes(data))
         above = isinstance(found, tuple) and str(found[0]).endswith("above 127")  # which mido makes 127
         assert above or found == heard(files.read, bytes(data))
+
+
+def test_no_wait_is_lost() -> None:
+    """mido alone forgets it, and all that follows comes too early."""
+    score = files.read(ORDERLY["a wait before a meta message of an unknown type"])
+    assert score.end_ns == round(0x20 / 480 * 0.5e9)
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the corpora are not beside this checkout")

@@ -7,6 +7,7 @@ import os
 import struct
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +24,23 @@ MAX_BYTES = 4 * 1024 * 1024  # an hour of dense piano is under 2
 LONGEST_WAIT = 0x0FFFFFFF  # ticks between two events, by the standard
 FASTEST_US = 30_000  # a beat, 2000 bpm
 PPQN = 960  # of the files written
+
+
+class _OtherMeta(mido.midifiles.meta.MetaSpec):  # type: ignore[misc]
+    """A meta message that mido does not know. Left to itself, mido forgets how long the wait before it was."""
+
+    attributes = ()
+    defaults = ()
+
+    def __init__(self, type_byte: int) -> None:
+        self.type_byte, self.type = type_byte, f"other_{type_byte}"
+
+    def decode(self, message: mido.MetaMessage, data: list[int]) -> None:
+        """What it says means nothing here."""
+
+
+for _type in set(range(256)) - set(mido.midifiles.meta._META_SPECS):
+    mido.midifiles.meta.add_meta_spec(partial(_OtherMeta, _type))
 
 # What mido lets through on damaged input, besides its own errors.
 _DAMAGE = (EOFError, ValueError, IndexError, KeyError, TypeError, struct.error, mido.KeySignatureError)
