@@ -400,6 +400,7 @@ def test_a_folder_of_files_as_they_lie_about(tmp_path: Path, folder: Path) -> No
     (music / "deeper" / "still" / "torn.mid").write_bytes(corpora.midi(3, 200)[:300])
     (music / "deeper" / "empty.mid").write_bytes(b"")
     (music / "notes.txt").write_text("not music")
+    (music / "weights.npz").write_bytes(b"not arrays")
     (music / "cover.jpg").write_bytes(bytes(range(256)))
     figures, plots = tmp_path / "figures.json", tmp_path / "plots"
     done = run(folder, music, "--json", figures, "--plots", plots, "--excerpts", 3)

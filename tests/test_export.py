@@ -14,7 +14,7 @@ pytest.importorskip("tensorflow", reason="needs the train extra")
 from improv.net import codec, weights
 from improv.net.stepper import Stepper
 from tests import corpora
-from train import cli, evaluate, export, fit, graphs, likelihood, model, recipe
+from train import cli, export, fit, graphs, likelihood, model, recipe
 
 # The ignored ones are TensorFlow's own, about NumPy 2.
 pytestmark = [pytest.mark.train, pytest.mark.filterwarnings("ignore::DeprecationWarning")]

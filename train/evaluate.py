@@ -22,13 +22,14 @@ from rich.progress import Progress, track
 from improv.errors import BadInput
 from improv.net import codec
 from improv.net.weights import Card
-from train import baselines, batches, likelihood, model, prepare
+from train import archives, baselines, batches, likelihood, model, prepare
 from train.likelihood import ATTRIBUTES, PieceNats, Scored
 
 TICK_MS = 60_000 / 120 / 48  # at 120 bpm, as free playing is counted
 TO_10MS = 2 * float(np.log(TICK_MS / 10))  # nats per note
 SHIFT_MS = 1000  # the longest time shift of the 388-event scheme
 BATCH = 32
+SPLIT = "split_free"  # where a card names none
 BASELINE_TOKENS = 6_000_000  # that the baselines learn from, at random if there are more: they take 500 bytes each
 
 
@@ -39,7 +40,7 @@ class Weights(NamedTuple):
     shape: model.Shape
     tier: str
     values: dict[str, np.ndarray]
-    split: str = "split_free"  # that it was trained on
+    split: str  # that it was trained on
 
 
 class Held(NamedTuple):
@@ -59,7 +60,7 @@ def read_weights(folder: Path) -> Weights:
         values = yaml.safe_load(card.text)
         shape, tier = model.Shape(**values["shape"]), str(values["tier"])
         with np.load(folder / "params.npz", allow_pickle=False) as file:
-            split = str(values["held_out"].get("split", Weights._field_defaults["split"]))
+            split = str(values["held_out"].get("split", SPLIT))
             return Weights(card, shape, tier, {name: file[name] for name in file.files}, split)
     except FileNotFoundError:
         raise BadInput(f"weights {folder}: there is no params.npz in it; export them again") from None
@@ -73,13 +74,12 @@ def read_pieces(paths: Sequence[Path], split: str, part: str, tier: str) -> Held
     """Folders of prepared arrays (the part of the tier), single arrays (the part, whatever its licence), MIDI files."""
     held = Held([], [], [])
     for path in paths:
-        arrays = [path] if path.suffix == ".npz" else sorted(path.glob("*.npz"))
         if not path.exists():
             raise BadInput(f"{path}: there is no such file or folder")
-        if arrays:
-            corpora = batches.load(arrays[0].parent, [path.stem] if path.suffix == ".npz" else None)
-            tiers = None if path.suffix == ".npz" else batches.TIERS[tier]
-            held.test.extend(batches.pieces(corpora, split, part, tiers))
+        if path.suffix == ".npz" or _prepared(path):
+            single = path.suffix == ".npz"
+            corpora = batches.load(path.parent if single else path, [path.stem] if single else None)
+            held.test.extend(batches.pieces(corpora, split, part, None if single else batches.TIERS[tier]))
             held.train.extend(batches.pieces(corpora, split, "train", batches.TIERS[tier]))
             held.validation.extend(batches.pieces(corpora, split, "validation", batches.TIERS[tier]))
         else:
@@ -90,18 +90,40 @@ def read_pieces(paths: Sequence[Path], split: str, part: str, tier: str) -> Held
     return held
 
 
+def _prepared(folder: Path) -> bool:
+    """Whether `prepare` wrote to it; another's .npz among MIDI files is clutter."""
+    return any(map(_is_ours, folder.glob("*.npz")))
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as file:
+            return "fingerprint.npy" in file.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
 def read_midi(path: Path) -> list[batches.Piece]:
-    """A MIDI file, or all in a folder; one that cannot be read is said and left out, unless it is the only one."""
-    files = list(prepare.members(path)) if path.is_dir() else [(path.name, path.read_bytes())]
-    found = [prepare.prepare_file(name, data) for name, data in track(files, f"{path.name}")]
-    for piece in found:
-        if piece.problem:
-            Console(stderr=True).print(f"{piece.name}: left out, {piece.problem}", soft_wrap=True)
-    kept = [piece for piece in found if not piece.problem]
+    """A MIDI file, or all in a folder or an archive; one that cannot be read is said and left out."""
+    whole = path.is_dir() or path.name.lower().endswith((*archives.TARS, ".zip"))
+    members = archives.members(path) if whole else iter([_member(path)])
+    kept = []
+    for member in track(members, f"{path.name}"):
+        piece = prepare.prepare_file(member.name, member.data)
+        if problem := member.problem or piece.problem:
+            Console(stderr=True).print(f"{member.name}: left out, {problem}", soft_wrap=True, markup=False)
+        else:
+            kept.append(_piece(archives.name_of(path) if whole else "files", piece))
     if not kept:
         raise BadInput(f"{path}: no MIDI file there can be scored; give .mid files or what improv-train prepare made")
-    corpus = path.name if path.is_dir() else "files"
-    return [_piece(corpus, piece) for piece in kept]
+    return kept
+
+
+def _member(path: Path) -> archives.Member:
+    try:
+        return archives.Member(path.name, path.read_bytes(), 1.0)
+    except OSError as error:
+        raise BadInput(f"{path}: it cannot be read ({error.strerror})") from None
 
 
 def _piece(corpus: str, piece: prepare.Piece) -> batches.Piece:

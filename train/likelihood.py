@@ -35,7 +35,7 @@ class Scored(NamedTuple):
     @classmethod
     def blank(cls, piece: batches.Piece) -> Scored:
         size = (len(piece.columns["dt"]), len(ATTRIBUTES))
-        return cls(piece, np.zeros(size, np.float32), np.zeros(size, bool), np.zeros(size, bool), np.zeros(size))
+        return cls(piece, *(np.zeros(size, kind) for kind in (np.float32, bool, bool, np.float32)))
 
     @property
     def total(self) -> PieceNats:
