@@ -91,19 +91,17 @@ def dropped(name: str, problem: str, kind: str) -> Piece:
 
 
 def _beats(ticks: np.ndarray, lines: list[Timeline], metric: bool) -> dict[str, np.ndarray]:
-    """`phase`, `bar` and `tempo`, a stretch of one timeline at a time."""
-    phase = np.empty(len(ticks), np.uint8)
-    bar, tempo = np.full((2, len(ticks)), np.nan)
-    start = 0
-    for _, run in groupby(lines, key=id):
-        line, *again = run
-        end = start + 1 + len(again)
-        phase[start:end] = codec.phase(line, ticks[start:end])
-        if metric:
-            bar[start:end] = line.bar_position(ticks[start:end])
-            tempo[start:end] = np.log2(line.bpm / 120)
-        start = end
-    return {"phase": phase, "bar": bar, "tempo": tempo}
+    """`phase`, `bar` and `tempo`."""
+    phase = np.full(len(ticks), codec.phase(lines[0], ticks), np.uint8)
+    if not metric:
+        return {"phase": phase, "bar": np.full(len(ticks), np.nan), "tempo": np.full(len(ticks), np.nan)}
+    runs = [(line, 1 + len(list(run))) for line, run in ((next(run), run) for _, run in groupby(lines, key=id))]
+    bpm, bar_beat, above, below = np.repeat(
+        [(line.bpm, line.bar_beat, *line.metre) for line, _ in runs], [length for _, length in runs], axis=0
+    ).T
+    # A timeline of arrays: the same sums as for one tick.
+    every = Timeline(bpm, bar_beat=bar_beat, metre=(above, below))
+    return {"phase": phase, "bar": every.bar_position(ticks), "tempo": np.log2(every.bpm / 120)}
 
 
 def members(corpus: Path) -> Iterator[tuple[str, bytes]]:
