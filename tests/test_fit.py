@@ -81,8 +81,8 @@ def test_it_learns_and_goes_on_where_it_was_killed(
 def test_it_goes_on_from_weights_and_stops_when_it_no_longer_learns(tiny: recipe.Recipe, tmp_path: Path) -> None:
     open_ = read_weights(shipped.folder("weights") / "open")
     with pytest.raises(BadInput, match="weights open: their shape is"):
-        fit.build(replace(tiny, start="open"))
-    network = fit.build(replace(tiny, start="open", shape=open_.shape))
+        fit.build(tiny, open_)
+    network = fit.build(replace(tiny, shape=open_.shape), open_)
     for name, value in likelihood.parameters(network).items():
         np.testing.assert_array_equal(value, open_.values[name].astype(np.float32))
     stale = run(replace(tiny, learning_rate=0.0, updates=100, validate_every=2, patience=3), tmp_path)

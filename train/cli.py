@@ -22,7 +22,7 @@ from improv.hush import hushed
 HEAVY = ("tensorflow", "keras", "tensorboardX", "symusic")
 
 app = typer.Typer(
-    help="Make the networks that improv plays: prepare, fit, evaluate, export.",
+    help="Make the networks that improv plays: prepare, fit, tune, evaluate, export, info.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,  # errors in one plain line, not in a box
@@ -94,13 +94,15 @@ def fit(
             raise BadInput(f"recipe {config}: there is no such file; give one such as config/train-open.yaml")
         _choose_backend()
         _load("keras")
-        from train import fit, recipe
+        from improv.net.weights import find
+        from train import evaluate, fit, recipe
 
         wanted = recipe.read_recipe(config)
         if start is not None:
             wanted = replace(wanted, start=start)
         try:
-            run = fit.Run(wanted, out or Path("runs") / wanted.name, fit.music(wanted))
+            begin = evaluate.read_weights(find(wanted.start)) if wanted.start else None
+            run = fit.Run(wanted, out or Path("runs") / wanted.name, fit.music(wanted), begin)
             with _until_signalled() as stopped:
                 run.fit(stopped)
         except FloatingPointError as error:
@@ -131,6 +133,31 @@ def _until_signalled() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@app.command()
+def tune(
+    weights: Annotated[str, typer.Argument(help="The set of weights to begin with: its name or its folder.")],
+    midi: Annotated[Path, typer.Argument(help="Your own MIDI files: a folder or an archive.")],
+    out: Annotated[str, Flag("--out", help="The name of the new set (in ./weights), or a folder for it.")],
+    jobs: Annotated[int, Flag("--jobs", min=1, help="Processes that read files.")] = os.cpu_count() or 1,
+) -> None:
+    """Teach a set of weights your own playing: minutes. Its result is for `improv listen --weights NAME`."""
+    with _at_the_door():
+        _choose_backend()
+        _load("tensorflow", "keras")
+        from improv.net.weights import find
+        from train import tune
+
+        find(weights)
+        folder = tune.place(out)
+        parts, report = tune.own_pieces(midi, jobs)
+        print(report)
+        how = "each file split by time, as they are few" if parts.by_time else "split by piece"
+        counts = ", ".join(f"{sum(p.notes for p in part):,}" for part in parts[:3])
+        print(f"{counts} notes to learn from, to stop on, to report ({how})", flush=True)
+        print(tune.tune(weights, parts, folder, f"improv-train tune {weights} {midi} --out {out}"))
+        print(f"{folder}: written; improv listen --weights {out}")
 
 
 @app.command()
@@ -178,6 +205,21 @@ def evaluate(
 
             plots.mkdir(exist_ok=True)
             print("drawn: " + ", ".join(map(str, pictures.draw(found, performances, plots))))
+
+
+@app.command()
+def info(
+    names: Annotated[list[str], typer.Argument(help="Sets of weights, folders that fit made, or prepared arrays.")],
+) -> None:
+    """What is inside: sizes, figures, learning curves, licences."""
+    with _at_the_door():
+        _load("keras")
+        from rich.console import Console
+
+        from train import info
+
+        for name in names:
+            Console(width=max(Console().width, 120)).print(*info.info(name), sep="\n\n", highlight=False)
 
 
 @app.command()

@@ -22,6 +22,7 @@ from improv.net import codec
 from improv.net.stepper import GRAPHS, Stepper
 from train import batches, card, evaluate, graphs, likelihood, model
 from train.markov import CLASSES
+from train.pieces import TIERS, Piece, load, pieces
 from train.recipe import Recipe, read_recipe
 
 MAX_LOSS = 0.05  # nats per note that a faster form may cost
@@ -38,34 +39,53 @@ class Measured(NamedTuple):
     megabytes: float
 
 
+class Examined(NamedTuple):
+    """What is shipped of a set of parameters, and why."""
+
+    form: str
+    forms: dict[str, dict[str, float]]
+    parity: float
+
+
 def export(run: Path, out: Path, data: Path | None = None, baselines: bool = True) -> None:
     """Make the folder `out` from a folder that `fit` made. Raises `BadInput`."""
-    recipe, values = read_run(run)
-    corpora = batches.load(data or recipe.data)
-    tiers = batches.TIERS[recipe.tier]
-    train, validation, test = (
-        batches.pieces(corpora, recipe.split, part, tiers) for part in ("train", "validation", "test")
-    )
+    recipe, exact = read_run(run)
+    corpora = load(data or recipe.data)
+    tiers = TIERS[recipe.tier]
+    train, validation, test = (pieces(corpora, recipe.split, part, tiers) for part in ("train", "validation", "test"))
     if not (train and validation and test):
         raise BadInput(f"{data or recipe.data}: not all three parts are prepared there; name their folder with --data")
-    source = sample(validation, SAMPLE_TOKENS)
-    exact = likelihood.total(likelihood.network(values, recipe.shape, source)).nats_per_note
-    values = {name: value.astype(np.float16) for name, value in values.items()}  # all else is made from what is shipped
-    measured = measure(values, recipe.shape, source, exact)
-    best = choose(measured)
-    parity = largest_difference(values, recipe.shape, long_piece(validation + test, PARITY_TOKENS))
+    values = shipped(exact)
+    examined = examine(exact, recipe.shape, validation, long_piece(validation + test, PARITY_TOKENS))
     facts = card.Facts(
         recipe=recipe,
-        form=best.form,
-        forms={m.form: {"ms": m.ms, "loss": m.loss, "megabytes": m.megabytes} for m in measured},
-        parity=parity,
+        **examined._asdict(),
         history=read_history(run),
-        train=train,
-        licences={corpus.name: licence(corpus, tiers) for corpus in corpora},
+        corpora=card.corpora(train, corpora, tiers),
+        styles=card.styles(train),
         held_out=evaluate.summary(evaluate.network(values, recipe.shape, test)),
         baselines=evaluate.compare(evaluate.Held(test, train, validation)) if baselines else {},
+        retrain=[
+            "improv-train prepare CORPUS... --out data",
+            f"improv-train fit config/train-{recipe.name}.yaml --out runs/{recipe.name}",
+            f"improv-train export runs/{recipe.name} --out weights/{recipe.name}",
+        ],
     )
-    write(out, values, recipe.shape, best.form, facts)
+    write(out, values, recipe.shape, facts)
+
+
+def shipped(values: graphs.Parameters) -> dict[str, np.ndarray]:
+    """The parameters as `params.npz` keeps them: everything else that is shipped is made from these."""
+    return {name: value.astype(np.float16) for name, value in values.items()}
+
+
+def examine(values: graphs.Parameters, shape: model.Shape, validation: Sequence[Piece], long: Piece) -> Examined:
+    """Measure every form on whole pieces and choose one."""
+    source = sample(validation, SAMPLE_TOKENS)
+    exact = likelihood.total(likelihood.network(values, shape, source)).nats_per_note
+    measured = measure(shipped(values), shape, source, exact)
+    forms = {m.form: {"ms": m.ms, "loss": m.loss, "megabytes": m.megabytes} for m in measured}
+    return Examined(choose(measured).form, forms, largest_difference(shipped(values), shape, long))
 
 
 def read_run(run: Path) -> tuple[Recipe, dict[str, np.ndarray]]:
@@ -83,18 +103,13 @@ def read_history(run: Path) -> list[dict[str, float]]:
         return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
 
 
-def licence(corpus: batches.Corpus, tiers: Sequence[str]) -> str:
-    """The licences that a corpus states for its pieces of these tiers."""
-    return ", ".join(sorted(set(corpus.info["licence"][np.isin(corpus.info["tier"], tiers)].tolist())))
-
-
-def write(out: Path, values: graphs.Parameters, shape: model.Shape, form: str, facts: card.Facts) -> None:
+def write(out: Path, values: graphs.Parameters, shape: model.Shape, facts: card.Facts) -> None:
     """The whole folder, or none of it: a half-written set would be found and loaded."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
         partial = Path(scratch)
-        graphs.write(values, shape, form, partial)
-        np.savez(partial / "params.npz", **{name: value.astype(np.float16) for name, value in values.items()})
+        graphs.write(values, shape, facts.form, partial)
+        np.savez(partial / "params.npz", **values)
         for name, text in card.files(facts).items():
             (partial / name).write_text(text, encoding="utf-8")
         out.mkdir(exist_ok=True)
@@ -107,9 +122,7 @@ def choose(measured: Sequence[Measured]) -> Measured:
     return min((m for m in measured if m.loss <= MAX_LOSS), key=lambda m: m.ms)
 
 
-def measure(
-    values: graphs.Parameters, shape: model.Shape, source: Sequence[batches.Piece], exact: float
-) -> list[Measured]:
+def measure(values: graphs.Parameters, shape: model.Shape, source: Sequence[Piece], exact: float) -> list[Measured]:
     """Every form on whole pieces, beside the nats per note of the training graph."""
     found = []
     for form in track(graphs.FORMS, "forms of the graphs"):
@@ -123,9 +136,9 @@ def measure(
     return found
 
 
-def sample(source: Sequence[batches.Piece], tokens: int) -> list[batches.Piece]:
+def sample(source: Sequence[Piece], tokens: int) -> list[Piece]:
     """Whole pieces of every corpus, from the middling lengths up, until each has about `tokens` tokens."""
-    chosen: list[batches.Piece] = []
+    chosen: list[Piece] = []
     for corpus in sorted({piece.corpus for piece in source}):
         own = sorted((p for p in source if p.corpus == corpus), key=lambda p: len(p.columns["dt"]))
         left = tokens
@@ -136,7 +149,7 @@ def sample(source: Sequence[batches.Piece], tokens: int) -> list[batches.Piece]:
     return chosen
 
 
-def long_piece(source: Sequence[batches.Piece], tokens: int) -> batches.Piece:
+def long_piece(source: Sequence[Piece], tokens: int) -> Piece:
     """The shortest piece of at least so many tokens, or the longest there is."""
     by_length = sorted(source, key=lambda piece: len(piece.columns["dt"]))
     return next((piece for piece in by_length if len(piece.columns["dt"]) >= tokens), by_length[-1])
@@ -157,7 +170,7 @@ def latency(stepper: Stepper, events: int = 2000) -> float:
     return float(np.median(took)) * 1e3
 
 
-def stepped(stepper: Stepper, piece: batches.Piece) -> dict[str, np.ndarray]:
+def stepped(stepper: Stepper, piece: Piece) -> dict[str, np.ndarray]:
     """The exported graphs over a whole piece, masked as in play: log-probabilities [T,K] by attribute."""
     length = len(piece.columns["dt"])
     whole = batches.window(piece, 0, length)
@@ -179,7 +192,7 @@ def masked(logp: np.ndarray, allowed: np.ndarray) -> np.ndarray:
     return logp - np.logaddexp.reduce(logp)
 
 
-def nats(stepper: Stepper, piece: batches.Piece) -> likelihood.PieceNats:
+def nats(stepper: Stepper, piece: Piece) -> likelihood.PieceNats:
     """As `likelihood.network`, through the exported graphs."""
     whole = batches.window(piece, 0, len(piece.columns["dt"]))
     sums = {}
@@ -190,7 +203,7 @@ def nats(stepper: Stepper, piece: batches.Piece) -> likelihood.PieceNats:
     return likelihood.PieceNats(piece, sums)
 
 
-def trained(values: graphs.Parameters, shape: model.Shape, piece: batches.Piece) -> dict[str, np.ndarray]:
+def trained(values: graphs.Parameters, shape: model.Shape, piece: Piece) -> dict[str, np.ndarray]:
     """The training graph over a whole piece: log-probabilities [T,K] by attribute."""
     graph = model.build(shape, 1)
     likelihood.load_parameters(graph, values)
@@ -199,7 +212,7 @@ def trained(values: graphs.Parameters, shape: model.Shape, piece: batches.Piece)
     return {name: np.concatenate([logp[name][0] for logp in windows])[:length] for name in CLASSES}
 
 
-def largest_difference(values: graphs.Parameters, shape: model.Shape, piece: batches.Piece) -> float:
+def largest_difference(values: graphs.Parameters, shape: model.Shape, piece: Piece) -> float:
     """Parity: the training graph against the float32 graphs, the worst log-probability that is not masked."""
     with tempfile.TemporaryDirectory() as scratch:
         graphs.write(values, shape, "float32", Path(scratch))

@@ -20,10 +20,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tensorboardX import SummaryWriter
 
 from improv.errors import BadInput
-from improv.net.weights import find
 from train import likelihood, model
 from train.batches import Streams, inputs
-from train.evaluate import read_weights
+from train.evaluate import Weights
 from train.likelihood import ATTRIBUTES
 from train.pieces import TIERS, Piece, load, pieces
 from train.recipe import Recipe, read_recipe, write_recipe
@@ -75,12 +74,12 @@ class Trapezoid(keras.optimizers.schedules.LearningRateSchedule):
 class Run:
     """A training run and its folder."""
 
-    def __init__(self, recipe: Recipe, folder: Path, music: Music) -> None:
+    def __init__(self, recipe: Recipe, folder: Path, music: Music, start: Weights | None = None) -> None:
         self.recipe, self.folder, self.music = recipe, folder, music
         self._claim()
         keras.utils.set_random_seed(recipe.seed)
         self.streams = Streams(music.train, recipe.batch, recipe.steps, recipe.seed, recipe.augment)
-        self.model = build(recipe)
+        self.model = build(recipe, start)
         self.done = 0
         self.seconds = 0.0
         self.history: list[dict[str, float]] = []
@@ -120,7 +119,7 @@ class Run:
                 variable.assign(file[f"v{i}"])
             state = json.loads(str(file["state"]))
         self.done, self.seconds, self.history = state["done"], state["seconds"], state["history"]
-        self._losses = np.array(state["losses"])
+        self._losses = np.array(state["losses"], float)
         self.streams.restore(state["streams"])
 
     @property
@@ -183,19 +182,22 @@ class Run:
             _write(self.folder / "best.npz", **parameters)  # so that it can be exported while training goes on
         self.history.append(row)
         for name, value in row.items():
+            if np.isnan(value):
+                continue
             board.add_scalar(f"validation/{name}" if name in ("nats_per_note", *ATTRIBUTES) else name, value, self.done)
         board.flush()
         write_history(self.history, self.folder)
         print(f"update {self.done}: validation {score.nats_per_note:.3f} nats/note", flush=True)
 
 
-def build(recipe: Recipe) -> keras.Model:
-    """The compiled training graph, at the recipe's starting point. Raises `BadInput`."""
+def build(recipe: Recipe, start: Weights | None = None) -> keras.Model:
+    """The compiled training graph, at the parameters of `start`. Raises `BadInput`."""
     network = model.build(recipe.shape, recipe.batch, recipe.dropout, recipe.precision)
-    if recipe.start:
-        start = read_weights(find(recipe.start))
+    if start is not None:
         if start.shape != recipe.shape:
-            raise BadInput(f"weights {recipe.start}: their shape is {asdict(start.shape)}; give the recipe that shape")
+            raise BadInput(
+                f"weights {start.card.name}: their shape is {asdict(start.shape)}; give the recipe that shape"
+            )
         likelihood.load_parameters(network, start.values)
     rate = Trapezoid(recipe.learning_rate, recipe.warmup, recipe.updates - recipe.decay, recipe.updates)
     network.compile(

@@ -33,6 +33,12 @@ class Corpus:
     def start(self) -> np.ndarray:
         return np.concatenate(([0], np.cumsum(self.info["length"])))
 
+    def piece(self, i: int) -> Piece:
+        rows = slice(self.start[i], self.start[i + 1])
+        columns = {key: column[rows] for key, column in self.columns.items()}
+        name, style, notes, seconds = (self.info[key][i].item() for key in ("name", "style", "notes", "seconds"))
+        return Piece(self.name, name, columns, packed_held(columns["what"]), style, notes, seconds)
+
 
 class Piece(NamedTuple):
     """A view of one piece's rows; `held[t]` (packed bits) is what sounds after token t."""
@@ -76,17 +82,8 @@ def pieces(corpora: Sequence[Corpus], split: str, part: str, tiers: Sequence[str
         wanted = corpus.info[split] == part
         if tiers is not None:
             wanted &= np.isin(corpus.info["tier"], tiers)
-        found += [_piece(corpus, i) for i in np.flatnonzero(wanted)]
+        found += [corpus.piece(i) for i in np.flatnonzero(wanted)]
     return found
-
-
-def _piece(corpus: Corpus, i: int) -> Piece:
-    rows = slice(corpus.start[i], corpus.start[i + 1])
-    columns = {key: column[rows] for key, column in corpus.columns.items()}
-    info = corpus.info
-    held = packed_held(columns["what"])
-    name, seconds = str(info["name"][i]), float(info["seconds"][i])
-    return Piece(corpus.name, name, columns, held, int(info["style"][i]), int(info["notes"][i]), seconds)
 
 
 def packed_held(what: np.ndarray) -> np.ndarray:

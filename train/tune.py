@@ -1,0 +1,197 @@
+"""Fine-tuning: a set of weights and a musician's own files in, a set of their own out.
+
+A tenth of the files says when to stop, another tenth what it was worth; if it was worth nothing, the old
+parameters are kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import yaml
+
+from improv.errors import BadInput
+from improv.net import codec
+from improv.net.weights import find
+from train import card, corpus, evaluate, export, fit, likelihood
+from train.augment import Amounts
+from train.evaluate import Weights
+from train.pieces import Piece, load, packed_held
+from train.recipe import Recipe
+from train.splits import composition
+
+FEWEST_FILES = 10  # below that each file is split by time
+SHARE = 0.1  # of the files (or of each file), to stop on; and again to report
+LEAST_NOTES = 500  # of all files
+BATCH, STEPS = 16, 64
+PASSES = 10  # over the files
+MOST_UPDATES = 1500  # some minutes on two cores
+VALIDATIONS = 12
+
+
+class Parts(NamedTuple):
+    """A musician's own pieces; `by_time` says that each was split, not the list of them."""
+
+    train: list[Piece]
+    validation: list[Piece]
+    test: list[Piece]
+    by_time: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What tuning was worth, in nats per note of pieces that it never saw."""
+
+    parts: Parts
+    before: float
+    after: float
+    stopped_on: tuple[float, float]  # the same of the pieces it stops on, before and at best
+
+    @property
+    def better(self) -> bool:
+        return self.after < self.before and self.stopped_on[1] < self.stopped_on[0]
+
+    def __str__(self) -> str:
+        figures = f"{self.before:.3f} nats per note before, {self.after:.3f} after"
+        notes = f"{sum(piece.notes for piece in self.parts.test):,} notes of yours that it did not learn from"
+        return f"{figures}, on {notes}" + ("" if self.better else ": not better, so the old parameters are kept")
+
+
+def place(name: str) -> Path:
+    """Where the set goes: ./weights/NAME, or a path as it stands. Raises `BadInput` where something else is."""
+    out = Path(name) if Path(name).name != name else Path("weights") / name
+    text = (out / "card.yaml").read_text(encoding="utf-8") if (out / "card.yaml").is_file() else ""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())) and "\ntuned:" not in text:
+        raise BadInput(f"--out {name}: {out} is there already, and tuning did not make it; give another name")
+    return out
+
+
+def own_pieces(folder: Path, jobs: int) -> tuple[Parts, str]:
+    """A folder or archive of MIDI files, split, and what became of the files. Raises `BadInput`."""
+    corpus.check([folder])
+    with tempfile.TemporaryDirectory() as scratch:
+        report = corpus.prepare(folder, Path(scratch), {}, jobs)
+        (Path(scratch) / f"{report.name}.dropped.csv").unlink(missing_ok=True)
+        found = [read.piece(i) for read in load(Path(scratch)) for i in range(len(read.info["length"]))]
+    if sum(piece.notes for piece in found) < LEAST_NOTES:
+        raise BadInput(f"{folder}: fewer than {LEAST_NOTES} notes can be used there; give more MIDI files")
+    return split(found), str(report).partition(";")[0]
+
+
+def split(found: Sequence[Piece]) -> Parts:
+    """80/10/10: takes of one composition stay together; a few files are each split by time."""
+    groups: dict[str, list[Piece]] = {}
+    for piece in found:
+        groups.setdefault(composition(piece.name), []).append(piece)
+    if len(groups) < FEWEST_FILES:
+        edges = np.cumsum((0, 1 - 2 * SHARE, SHARE, SHARE))
+        cut = [[between(piece, *edges[i : i + 2]) for piece in found] for i in range(3)]
+        return Parts(*([piece for piece in part if piece.notes] for part in cut), by_time=True)
+    parts: tuple[list[Piece], list[Piece], list[Piece]] = ([], [], [])
+    for name in sorted(groups, key=lambda name: hashlib.sha256(name.encode()).digest()):
+        short = next((part for part in parts[1:] if len(part) < SHARE * len(found)), parts[0])
+        short.extend(groups[name])
+    return Parts(*parts, by_time=False)
+
+
+def between(piece: Piece, begin: float, end: float) -> Piece:
+    """A stretch of a piece, as shares of its tokens; notes that began before it are not in it."""
+    length = len(piece.columns["dt"])
+    rows = np.arange(round(begin * length), round(end * length))
+    what = piece.columns["what"][rows]
+    ticks = np.cumsum(piece.columns["dt"][rows].astype(np.int64))
+    begun = np.zeros(codec.PITCHES, bool)
+    kept = np.zeros(len(rows), bool)
+    for i, one in enumerate(what.tolist()):
+        begun[one % codec.PITCHES] |= one < codec.OFF
+        kept[i] = begun[one % codec.PITCHES]
+    columns = {name: column[rows][kept] for name, column in piece.columns.items()}
+    moved = np.diff(ticks[kept], prepend=ticks[kept][:1])
+    columns["dt"] = np.minimum(moved, codec.DT_LIMIT - 1).astype(piece.columns["dt"].dtype)
+    share = float(kept.sum() / length)
+    return piece._replace(
+        columns=columns,
+        held=packed_held(columns["what"]),
+        notes=int((columns["what"] < codec.OFF).sum()),
+        seconds=piece.seconds * share,
+    )
+
+
+def recipe(weights: Weights, name: str, parts: Parts) -> Recipe:
+    """A gentle one: low rate, falling from the start, and never long."""
+    tokens = sum(len(piece.columns["dt"]) for piece in parts.train)
+    updates = min(MOST_UPDATES, max(10 * VALIDATIONS, PASSES * tokens // (BATCH * STEPS)))
+    warmup = updates // 20
+    return Recipe(
+        name=name,
+        data=Path(),
+        tier=weights.tier,
+        split=str(_card(weights)["held_out"]["split"]),
+        start=str(weights.card.name),
+        shape=weights.shape,
+        batch=BATCH,
+        steps=STEPS,
+        updates=updates,
+        warmup=warmup,
+        decay=updates - warmup,
+        learning_rate=5e-4,
+        augment=Amounts(transpose=3),
+        validate_every=updates // VALIDATIONS,
+        patience=VALIDATIONS // 3,
+    )
+
+
+def tune(name: str, parts: Parts, out: Path, command: str) -> Outcome:
+    """Train on `parts` from the weights `name` and write the folder `out`. Raises `BadInput`."""
+    weights = evaluate.read_weights(find(name))
+    wanted = recipe(weights, out.name, parts)
+    with tempfile.TemporaryDirectory() as scratch:
+        run = fit.Run(wanted, Path(scratch), fit.Music(parts.train, parts.validation), weights)
+        run.fit()
+        history = run.history
+        _, tuned = export.read_run(Path(scratch))
+    before, after = (_nats(values, weights, parts.test) for values in (weights.values, tuned))
+    curve = [row["nats_per_note"] for row in history]
+    outcome = Outcome(parts, before, after, (curve[0], min(curve)))
+    values = tuned if outcome.better else weights.values
+    examined = export.examine(values, weights.shape, parts.validation, export.long_piece(parts.test, 1000))
+    facts = card.Facts(
+        recipe=wanted,
+        **examined._asdict(),
+        history=history,
+        **_heard(weights, parts, out.name),
+        held_out=evaluate.summary(evaluate.network(values, weights.shape, parts.test)),
+        baselines={},
+        retrain=[command],
+        tuned={
+            "from": weights.card.name,
+            "files": len({piece.name for part in parts[:3] for piece in part}),
+            "split": "by time" if parts.by_time else "by file",
+            "nats_per_note": {"before": before, "after": after},
+            "parameters": "tuned" if outcome.better else f"those of {weights.card.name}: tuning made them no better",
+        },
+    )
+    export.write(out, export.shipped(values), weights.shape, facts)
+    return outcome
+
+
+def _nats(values: dict[str, np.ndarray], weights: Weights, source: Sequence[Piece]) -> float:
+    return likelihood.total(likelihood.network(values, weights.shape, source)).nats_per_note
+
+
+def _card(weights: Weights) -> dict[str, Any]:
+    values: dict[str, Any] = yaml.safe_load(weights.card.text)
+    return values
+
+
+def _heard(weights: Weights, parts: Parts, name: str) -> dict[str, Any]:
+    """What the set was trained on: what the old one was, and the musician's own files."""
+    notes = sum(piece.notes for piece in parts.train)
+    own = {"licence": "its musician's own", "files": len({piece.name for piece in parts.train}), "notes": notes}
+    return {"corpora": {**_card(weights)["corpora"], f"{name} (own files)": own}, "styles": weights.card.styles}
