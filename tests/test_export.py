@@ -64,7 +64,7 @@ def test_the_fastest_form_that_loses_little_is_chosen() -> None:
 def test_a_run_becomes_a_folder_that_plays(tmp_path: Path) -> None:
     data = corpora.prepared(tmp_path)
     settings = recipe.Recipe("tiny", data, shape=SHAPE, batch=4, steps=16, updates=4, warmup=1, validate_every=2)
-    fit.Run(settings, tmp_path / "run").fit()
+    fit.Run(settings, tmp_path / "run", fit.music(settings)).fit()
     out = tmp_path / "weights"
     export.export(tmp_path / "run", out)
 

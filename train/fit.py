@@ -204,7 +204,7 @@ def build(recipe: Recipe, start: Weights | None = None) -> keras.Model:
         keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay, global_clipnorm=recipe.clip),
         loss={name: model.nats for name in ATTRIBUTES},
         loss_weights=asdict(recipe.loss),
-        jit_compile=False,  # XLA halves the speed of an LSTM on a CPU (docs/training.md)
+        jit_compile=keras.backend.backend() == "jax",  # JAX needs XLA; under TensorFlow it halves the speed on a CPU
     )
     network.optimizer.build(network.trainable_variables)
     return network
