@@ -126,6 +126,8 @@ def test_a_folder_keeps_to_one_recipe(tiny: recipe.Recipe, tmp_path: Path) -> No
         ("name: x\ndata: d\nlearning_rat: 1\n", "unknown key learning_rat; did you mean learning_rate?"),
         ("name: x\ndata: d\nbatch: many\n", "batch is 'many'; give a whole number"),
         ("name: x\ndata: d\nshape: {unit: 4}\n", "unknown key unit; did you mean units?"),
+        ("name: x\ndata: d\nemphasis: [maestro]\n", "emphasis is ['maestro']; give names with a number each"),
+        ("name: x\ndata: d\nemphasis: {maestro: much}\n", "emphasis.maestro is 'much'; give a number"),
         ("name: x\ndata: d\ntier: closed\n", "tier is 'closed'; give open"),
         ("name: x\n", "the key data is missing"),
         ("- 1\n", "no keys in it"),

@@ -99,3 +99,12 @@ def test_a_minor_corpus_keeps_to_its_share() -> None:
     styles = np.concatenate([streams.next().tokens[:, 0, 4] for _ in range(300)])
     named = styles[styles > 0]  # the style is hidden from some of the passes, whichever it is
     assert np.mean(named == 3) == pytest.approx(batches.MINOR_SHARE["js_fakes"], abs=0.01)
+
+
+def test_a_corpus_may_be_dwelt_on() -> None:
+    often = [corpora.piece(seed, 80, "maestro")._replace(style=1) for seed in range(4)]
+    rarely = [corpora.piece(seed, 80, "pop909")._replace(style=5) for seed in range(4)]
+    plain = augment.Amounts(no_style=0.0)
+    streams = batches.Streams(often + rarely, 8, 160, seed=1, amounts=plain, emphasis={"maestro": 3.0})
+    styles = np.concatenate([streams.next().tokens[:, 0, 4] for _ in range(200)])
+    assert np.mean(styles == 1) == pytest.approx(0.75, abs=0.03)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from train.pieces import TIERS, Corpus, Piece, load, packed_held, pieces
 
 __all__ = ["TIERS", "Augment", "Batch", "Corpus", "Piece", "Streams", "load", "packed_held", "pieces", "window"]
 
+NO_EMPHASIS: Mapping[str, float] = MappingProxyType({})
 MINOR_SHARE = {"js_fakes": 0.03}  # machine-made chorales: at most this share of the windows
 
 
@@ -125,14 +127,22 @@ class _Cursor(NamedTuple):
 class Streams:
     """B streams of pieces, each read window by window from its start to its end.
 
-    Longer pieces come up more often, so that every note counts alike; a minor corpus keeps to its
-    share. The same seed and the same number of batches drawn give the same batch.
+    Longer pieces come up more often, so that every note counts alike but for the emphasis on its corpus;
+    a minor corpus keeps to its share. The same seed and the same number of batches drawn give the same batch.
     """
 
-    def __init__(self, source: Sequence[Piece], batch: int, steps: int, seed: int, amounts: Amounts) -> None:
+    def __init__(
+        self,
+        source: Sequence[Piece],
+        batch: int,
+        steps: int,
+        seed: int,
+        amounts: Amounts,
+        emphasis: Mapping[str, float] = NO_EMPHASIS,
+    ) -> None:
         self._source, self._steps, self._amounts = source, steps, amounts
         self._rng = np.random.default_rng(seed)
-        length = np.array([float(len(piece.columns["dt"])) for piece in source])
+        length = np.array([len(piece.columns["dt"]) * emphasis.get(piece.corpus, 1.0) for piece in source])
         for corpus, share in MINOR_SHARE.items():
             minor = np.array([piece.corpus == corpus for piece in source])
             if minor.any() and not minor.all():

@@ -78,7 +78,7 @@ class Run:
         self.recipe, self.folder, self.music = recipe, folder, music
         self._claim()
         keras.utils.set_random_seed(recipe.seed)
-        self.streams = Streams(music.train, recipe.batch, recipe.steps, recipe.seed, recipe.augment)
+        self.streams = Streams(music.train, recipe.batch, recipe.steps, recipe.seed, recipe.augment, recipe.emphasis)
         self.model = build(recipe, start)
         self.done = 0
         self.seconds = 0.0
@@ -90,11 +90,12 @@ class Run:
     def _claim(self) -> None:
         """Make the folder this recipe's. Raises `BadInput` where it is another's.
 
-        The arrays may have moved, and the run may be made longer while its learning rate is level.
+        The arrays may have moved; a run may be made longer while its learning rate is level, and change what it
+        dwells on.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         file = self.folder / "recipe.yaml"
-        movable = {key: getattr(self.recipe, key) for key in ("data", "updates", "decay", "patience")}
+        movable = {key: getattr(self.recipe, key) for key in ("data", "emphasis", "updates", "decay", "patience")}
         if file.exists() and replace(read_recipe(file), **movable) != self.recipe:
             raise BadInput(f"{self.folder}: it holds a run of another recipe ({file}); give another folder with --out")
         write_recipe(self.recipe, file)

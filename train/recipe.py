@@ -48,6 +48,7 @@ class Recipe:
     weight_decay: float = 1e-2
     clip: float = 1.0
     dropout: float = 0.1
+    emphasis: dict[str, float] = field(default_factory=dict)  # corpus: how much oftener than its length says
     augment: Amounts = field(default_factory=Amounts)
     loss: LossWeights = field(default_factory=LossWeights)
     validate_every: int = 250
@@ -99,6 +100,10 @@ def _checked(where: str, kind: type, values: object) -> dict[str, Any]:
 def _value(where: str, wanted: type, value: object) -> Any:
     if is_dataclass(wanted):
         return wanted(**_checked(f"{where}:", wanted, value))
+    if wanted == dict[str, float]:
+        if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+            raise BadInput(f"{where} is {value!r}; give names with a number each")
+        return {key: _value(f"{where}.{key}", float, number) for key, number in value.items()}
     accepted = {float: (int, float), int: (int,), str: (str,), Path: (str,)}[wanted]
     if not isinstance(value, accepted) or isinstance(value, bool):
         kind = {float: "a number", int: "a whole number", str: "text", Path: "a folder"}[wanted]
