@@ -319,10 +319,11 @@ def test_the_first_minute_and_the_rest_are_all(scored: list[likelihood.Scored]) 
     long = corpora.piece(1, 600)
     slow = likelihood.Scored.blank(long)
     slow.nats[:, 1] = np.where(notation.seconds(long) < 60, 1.0, 3.0)
-    found = hears.first_minute([slow])
+    found = hears.early_and_later([slow])
     assert found["first_minute"] == {"notes": 480, "nats_per_note": pytest.approx(2.0, abs=0.01)}
     assert found["later"]["notes"] == 120 and found["later"]["nats_per_note"] == pytest.approx(6.0, abs=0.05)
-    assert "later" not in hears.first_minute(scored)
+    assert "later" not in hears.early_and_later(scored)
+    assert hears.by_time([slow])["by_corpus"] == {"own": found}
 
 
 def test_calibration_by_hand() -> None:
@@ -408,7 +409,7 @@ def test_a_folder_of_files_as_they_lie_about(tmp_path: Path, folder: Path) -> No
     assert "copy rate" in done.stdout and "what really followed" in done.stdout
     found = json.loads(figures.read_text())
     wanted = {"notes", "nats_per_note", "nats_per_note_10ms", "nats_per_event_388", "by_attribute", "by_corpus"}
-    assert wanted | {"accuracy", "calibration", "first_minute", "style", "metre", "who", "plays"} <= set(found)
+    assert wanted | {"accuracy", "calibration", "by_time", "style", "metre", "who", "plays"} <= set(found)
     assert found["pieces"] == 2 and found["plays"]["excerpts"] == 3 and found["baselines"] == {}
     assert {path.name for path in plots.iterdir()} == {
         *("nats.png", "calibration.png", "plays.png"),

@@ -35,7 +35,14 @@ def notes_in(scored: Sequence[Scored], masks: Masks) -> int:
     return sum(int((s.piece.columns["what"][mask] < codec.OFF).sum()) for s, mask in zip(scored, masks, strict=True))
 
 
-def first_minute(scored: Sequence[Scored]) -> dict[str, Any]:
+def by_time(scored: Sequence[Scored]) -> dict[str, Any]:
+    """As `early_and_later`, by corpus as well."""
+    corpora = sorted({s.piece.corpus for s in scored})
+    own = {corpus: early_and_later([s for s in scored if s.piece.corpus == corpus]) for corpus in corpora}
+    return {**early_and_later(scored), "by_corpus": own}
+
+
+def early_and_later(scored: Sequence[Scored]) -> dict[str, Any]:
     """The first minute of every piece, and what comes after it."""
     early = [seconds(s.piece) < MINUTE_S for s in scored]
     later = [~mask for mask in early]
@@ -212,7 +219,7 @@ def _upper(piece: batches.Piece) -> np.ndarray:
 def everything(weights: Weights, scored: Sequence[Scored], seed: int) -> Mapping[str, Any]:
     """All of it, ready for JSON."""
     return {
-        **first_minute(scored),
+        "by_time": by_time(scored),
         "long_session": long_session(weights, scored, seed),
         "accuracy": accuracy(scored),
         "calibration": calibration(scored),

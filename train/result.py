@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from rich.progress import track
+
 from improv.net.stream import Net
 from train import copying, evaluate, excerpts, hears, plays
 from train.evaluate import Held, Weights
@@ -24,7 +26,7 @@ def collect(
     result["baselines"] = evaluate.compare(held) if baselines and held.train and held.validation else {}
     performances = play(net, held, places) if net is not None and places else []
     if performances:
-        heard = copying.join([notes(piece) for piece in held.train]) if held.train else None
+        heard = copying.join([notes(p) for p in track(held.train, "training notes")]) if held.train else None
         result["plays"] = plays.figures(performances, heard)
     result["left_out"] = left_out(result, held, bool(net is not None and places))
     return result, performances

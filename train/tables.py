@@ -29,7 +29,9 @@ def show(result: Mapping[str, Any], console: Console) -> None:
     if "accuracy" in result:
         _attributes(result, console)
         _told(result, console)
-        _session(result, console)
+        _by_time(result["by_time"], console)
+        if result["long_session"]:
+            _session(result["long_session"], console)
     if "plays" in result:
         _plays(result["plays"], console)
     for line in result.get("left_out", ()):
@@ -94,14 +96,22 @@ def _told_row(table: Table, name: str, notes: int, *nats: float | None) -> None:
     table.add_row(name, f"{notes:,}", *(_cell(value) for value in row))
 
 
-def _session(result: Mapping[str, Any], console: Console) -> None:
-    table = _table("nats per note by when it is heard", "notes", "nats", "fresh start")
-    for name, said in (("first_minute", "the first minute of pieces"), ("later", "after it")):
-        if name in result:
-            table.add_row(said, f"{result[name]['notes']:,}", _cell(result[name]["nats_per_note"]), "")
-    for corpus, row in result["long_session"].items():
-        said = f"{corpus}, after {row['minutes_before']:.0f} min of others"
-        table.add_row(said, f"{row['notes']:,}", _cell(row["carried"]), _cell(row["fresh"]))
+def _by_time(found: Mapping[str, Any], console: Console) -> None:
+    table = _table("nats per note by the time since the start of a piece", "notes", "first minute", "notes", "after it")
+    for name, row in {"all": found, **{f"  {corpus}": own for corpus, own in found["by_corpus"].items()}}.items():
+        cells = []
+        for part in (row.get("first_minute"), row.get("later")):
+            cells += [f"{part['notes']:,}", _cell(part["nats_per_note"])] if part else ["–", "–"]
+        table.add_row(name, *cells)
+    console.print(table)
+    console.print()
+
+
+def _session(found: Mapping[str, Any], console: Console) -> None:
+    table = _table("nats per note late in a session", "after min", "notes", "in the session", "fresh start")
+    for corpus, row in found.items():
+        cells = (f"{row['minutes_before']:.0f}", f"{row['notes']:,}", _cell(row["carried"]), _cell(row["fresh"]))
+        table.add_row(corpus, *cells)
     console.print(table)
     console.print()
 
