@@ -19,7 +19,7 @@ import typer
 from improv.errors import BadInput
 from improv.hush import hushed
 
-HEAVY = ("tensorflow", "keras", "tensorboardX", "symusic")
+HEAVY = ("tensorflow", "keras", "tensorboardX")
 
 app = typer.Typer(
     help="Make the networks that improv plays: prepare, fit, tune, evaluate, export, info.",
