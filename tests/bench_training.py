@@ -61,7 +61,7 @@ class Update:
     def __init__(self, precision: str, recurrence: str) -> None:
         import keras
 
-        from train import likelihood, model
+        from train.network import likelihood, model
 
         layer = plain_lstm if recurrence == "plain" else model.CarriedLSTM
         with mock.patch.object(model, "CarriedLSTM", layer):
@@ -77,7 +77,7 @@ class Update:
 
     def run(self) -> float:
         """Seconds."""
-        from train import batches
+        from train.network import batches
 
         batch = self._batch
         began = time.perf_counter()
@@ -104,7 +104,7 @@ def is_kernel(path: str) -> bool:
 def tunes() -> Any:
     """A batch of made-up music: one long piece, a window of it in each row."""
     from tests import corpora
-    from train import batches
+    from train.network import batches
 
     piece = corpora.piece(1, BATCH * STEPS // 2)
     return batches.stack([batches.window(piece, row * STEPS, STEPS) for row in range(BATCH)])

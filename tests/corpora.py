@@ -11,7 +11,8 @@ from pathlib import Path
 import mido
 import numpy as np
 
-from train import batches, prepare
+from train.corpora import prepare
+from train.corpora.pieces import Piece, packed_held
 
 PARTS = ("train", "train", "train", "validation", "test")
 
@@ -38,10 +39,10 @@ def midi(seed: int, notes: int, tempo: int = 500_000) -> bytes:
     return out.getvalue()
 
 
-def piece(seed: int, notes: int, corpus: str = "own") -> batches.Piece:
+def piece(seed: int, notes: int, corpus: str = "own") -> Piece:
     found = prepare.prepare_file(f"{corpus}/{seed}.mid", midi(seed, notes))
-    held = batches.packed_held(found.tokens["what"])
-    return batches.Piece(corpus, found.name, found.tokens, held, seed % 3, found.notes, found.seconds)
+    held = packed_held(found.tokens["what"])
+    return Piece(corpus, found.name, found.tokens, held, seed % 3, found.notes, found.seconds)
 
 
 def prepared(folder: Path, files: int = 10, notes: int = 60) -> Path:

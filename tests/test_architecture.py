@@ -22,6 +22,12 @@ MAY_IMPORT = {
     "improv.engine": {"improv.music", "improv.net"},
     "improv.plot": {"improv.music"},
 }
+TRAIN_MAY_IMPORT = {
+    "train.corpora": set(),
+    "train.network": {"train.corpora"},
+    "train.judge": {"train.network", "train.corpora"},
+    "train.ship": {"train.judge", "train.network", "train.corpora"},
+}
 CLOCKS = {"time", "datetime", "threading", "queue", "signal", "subprocess"}
 
 
@@ -46,6 +52,13 @@ def test_a_room_imports_only_what_lies_below_it(name: str) -> None:
     ours = {module for module in imports(modules("improv")[name]) if module.startswith(("improv.", "train"))}
     allowed = (room, *MAY_IMPORT[room])
     assert all(module.startswith(allowed) for module in ours), ours
+
+
+@pytest.mark.parametrize("name", [name for name in modules("train") if name.rpartition(".")[0] in TRAIN_MAY_IMPORT])
+def test_a_room_of_training_imports_only_what_lies_below_it(name: str) -> None:
+    room = name.rpartition(".")[0]
+    ours = {module for module in imports(modules("train")[name]) if module.startswith("train.")}
+    assert all(module.startswith((room, *TRAIN_MAY_IMPORT[room])) for module in ours), ours
 
 
 @pytest.mark.parametrize("name", modules("improv"))

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from improv.net import codec
 from tests import corpora
-from train import augment, batches
-from train.augment import Amounts, Augment
+from train.corpora.pieces import Piece
+from train.network import augment, batches
+from train.network.augment import Amounts, Augment
 
 METRIC = corpora.piece(3, 80)
 FREE = METRIC._replace(
@@ -24,7 +25,7 @@ FREE = METRIC._replace(
 )
 
 
-def notes(piece: batches.Piece) -> list[tuple[int, int, int, int]]:
+def notes(piece: Piece) -> list[tuple[int, int, int, int]]:
     """Onset, pitch, length, velocity, in ticks."""
     ticks, began, found = np.cumsum(piece.columns["dt"].astype(int)), {}, []
     for tick, what, velocity in zip(ticks.tolist(), piece.columns["what"], piece.columns["velocity"], strict=True):

@@ -25,7 +25,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def files_of_music() -> list[tuple[str, bytes]]:
-    from train import prepare
+    from train.corpora import prepare
 
     return list(prepare.members(CORPORA / "giantmidi_sample.tar.xz")) + list(
         prepare.members(CORPORA / "mutopia_piano.tar.xz")
@@ -34,7 +34,8 @@ def files_of_music() -> list[tuple[str, bytes]]:
 
 @pytest.fixture(scope="module")
 def pieces(files_of_music: list[tuple[str, bytes]]) -> Iterator[list]:
-    from train import evaluate, prepare
+    from train.corpora import prepare
+    from train.judge import evaluate
 
     found = [prepare.prepare_file(name, data) for name, data in files_of_music]
     assert not any(piece.problem for piece in found)
@@ -43,7 +44,9 @@ def pieces(files_of_music: list[tuple[str, bytes]]) -> Iterator[list]:
 
 def test_the_shipped_graphs_agree_with_the_training_graph(pieces: list) -> None:
     from improv.net.stepper import Stepper
-    from train import evaluate, export, likelihood
+    from train.judge import evaluate
+    from train.network import likelihood
+    from train.ship import export
 
     folder = shipped.folder("weights") / "open"
     weights = evaluate.read_weights(folder)
@@ -57,7 +60,7 @@ def test_the_shipped_graphs_agree_with_the_training_graph(pieces: list) -> None:
 
 def test_a_piece_is_heard_live_as_it_was_prepared(files_of_music: list[tuple[str, bytes]]) -> None:
     """The tokens that the engine feeds while it listens are those of the training data."""
-    from train import prepare
+    from train.corpora import prepare
 
     for _, data in files_of_music[::9]:
         score = files.read(data)

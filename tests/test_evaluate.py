@@ -18,22 +18,14 @@ from improv.music.events import NoteOff, NoteOn, Retime
 from improv.music.timeline import NS, Timeline
 from improv.net import codec
 from tests import corpora, nets
-from train import (
-    batches,
-    cli,
-    continuator,
-    copying,
-    evaluate,
-    excerpts,
-    graphs,
-    hears,
-    likelihood,
-    likeness,
-    model,
-    plays,
-)
-from train import notes as notation
-from train.notes import Notes
+from train import cli
+from train.corpora.pieces import Piece, packed_held
+from train.judge import continuator, copying, evaluate, excerpts, hears, likeness, plays
+from train.judge import notes as notation
+from train.judge.notes import Notes
+from train.network import batches, likelihood, model
+from train.network.augment import Augment
+from train.ship import graphs
 
 # The ignored ones are TensorFlow's own, about NumPy 2.
 pytestmark = [pytest.mark.train, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
@@ -208,7 +200,7 @@ def test_the_continuator_plays_only_what_it_heard() -> None:
 # Excerpts, and what is played after them
 
 
-def retempoed(piece: batches.Piece) -> batches.Piece:
+def retempoed(piece: Piece) -> Piece:
     """Faster from its middle on."""
     tempo = piece.columns["tempo"].copy()
     tempo[len(tempo) // 3 :] = 0.5
@@ -216,7 +208,7 @@ def retempoed(piece: batches.Piece) -> batches.Piece:
 
 
 @pytest.mark.parametrize("piece", [PIECES[2], retempoed(PIECES[2])])
-def test_an_excerpt_is_heard_as_the_piece_was_written(piece: batches.Piece) -> None:
+def test_an_excerpt_is_heard_as_the_piece_was_written(piece: Piece) -> None:
     """Through the ears of the engine it gives the tokens of the piece, beats and all."""
     whole = notation.notes(piece)
     excerpt = excerpts.at(piece, whole, float(whole.start[20]))
@@ -307,7 +299,7 @@ def test_players_are_told_as_training_tells_them(weights: evaluate.Weights) -> N
     split = int(np.median(piece.columns["what"][piece.columns["what"] < codec.OFF]))
     who = np.where(piece.columns["what"] % codec.PITCHES < split, 1, 2)
     (told,) = evaluate.by_token(weights, [piece], "who", [who])
-    window = batches.window(piece, 0, 300, batches.Augment(who_split=split))
+    window = batches.window(piece, 0, 300, Augment(who_split=split))
     graph = model.build(SHAPE, 1)
     likelihood.load_parameters(graph, weights.values)
     logp = graph.predict_on_batch(batches.inputs(window))["what"][0][: len(who)]
@@ -344,7 +336,7 @@ def test_a_session_is_its_pieces_one_after_the_other(
 ) -> None:
     joined = hears.end_to_end(PIECES)
     assert joined.notes == sum(piece.notes for piece in PIECES)
-    assert (joined.held == batches.packed_held(joined.columns["what"])).all()
+    assert (joined.held == packed_held(joined.columns["what"])).all()
     assert PIECES[1].columns["dt"][0] == 0  # the pieces stay as they were
     scored = evaluate.by_token(weights, [piece._replace(style=1) for piece in PIECES], "network")
     assert hears.long_session(weights, scored, 1) == {}  # too little music

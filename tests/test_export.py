@@ -14,7 +14,9 @@ pytest.importorskip("tensorflow", reason="needs the train extra")
 from improv.net import codec, weights
 from improv.net.stepper import Stepper
 from tests import corpora
-from train import cli, export, fit, graphs, likelihood, model, recipe
+from train import cli, fit
+from train.network import likelihood, model, recipe
+from train.ship import export, graphs
 
 # The ignored ones are TensorFlow's own, about NumPy 2.
 pytestmark = [pytest.mark.train, pytest.mark.filterwarnings("ignore::DeprecationWarning")]

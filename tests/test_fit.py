@@ -15,8 +15,10 @@ pytest.importorskip("keras", reason="needs the train extra")
 from improv import shipped
 from improv.errors import BadInput
 from tests import corpora
-from train import batches, cli, fit, likelihood, model, recipe
-from train.evaluate import read_weights
+from train import cli, fit
+from train.corpora.pieces import load
+from train.judge.evaluate import read_weights
+from train.network import batches, likelihood, model, recipe
 
 # The ignored ones are TensorFlow's own, about NumPy 2.
 pytestmark = [pytest.mark.train, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
@@ -36,7 +38,7 @@ def run(wanted: recipe.Recipe, folder: Path) -> fit.Run:
 
 def test_prepare_keeps_the_good_and_says_what_it_dropped(tmp_path: Path) -> None:
     data = corpora.prepared(tmp_path, files=5)
-    (corpus,) = batches.load(data)
+    (corpus,) = load(data)
     assert len(corpus.info["length"]) == 5
     again = corpora.improv_train("prepare", str(tmp_path / "tunes"), "--out", str(data))
     assert "prepared before, skipped" in again

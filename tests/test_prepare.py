@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 
 from improv.midi import files
 from tests import corpora
-from train import archives, cli, corpus, prepare, reader, shards, splits
+from train import cli
+from train.corpora import archives, corpus, prepare, reader, shards, splits
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 

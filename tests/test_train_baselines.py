@@ -11,7 +11,8 @@ pytest.importorskip("keras", reason="needs the train extra")
 
 from improv.net import codec
 from tests import corpora
-from train import baselines, batches, likelihood, markov
+from train.judge import baselines, markov
+from train.network import batches, likelihood
 
 TRAIN = [corpora.piece(seed, 120) for seed in range(6)]
 VALIDATION = [corpora.piece(seed, 60) for seed in (10, 11)]

@@ -9,7 +9,9 @@ import pytest
 
 from improv.net import codec
 from tests import corpora
-from train import augment, batches
+from train.corpora.pieces import packed_held
+from train.network import augment, batches
+from train.network.augment import Augment
 
 PIECES = [corpora.piece(seed, 60 + 14 * seed) for seed in range(6)]
 
@@ -25,7 +27,7 @@ def naive_held(what: np.ndarray) -> np.ndarray:
 
 def test_what_sounds_is_what_began_and_did_not_end() -> None:
     what = PIECES[0].columns["what"]
-    after = np.unpackbits(batches.packed_held(what), axis=1).astype(bool)
+    after = np.unpackbits(packed_held(what), axis=1).astype(bool)
     np.testing.assert_array_equal(after[:-1], naive_held(what)[1:])
 
 
@@ -33,7 +35,7 @@ def test_what_sounds_is_what_began_and_did_not_end() -> None:
 def test_masks_are_those_of_play(transpose: int) -> None:
     piece = PIECES[1]
     length = len(piece.columns["what"])
-    whole = batches.window(piece, 0, length, batches.Augment(transpose=transpose))
+    whole = batches.window(piece, 0, length, Augment(transpose=transpose))
     held = naive_held(piece.columns["what"].astype(int) + transpose)
     last = codec.START
     for t in range(length):

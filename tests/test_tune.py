@@ -15,7 +15,9 @@ pytest.importorskip("tensorflow", reason="needs the train extra")
 from improv.errors import BadInput
 from improv.net import codec, weights
 from tests import corpora
-from train import batches, cli, export, fit, info, model, recipe, tune
+from train import cli, fit, info, tune
+from train.network import batches, model, recipe
+from train.ship import export
 
 # The ignored ones are TensorFlow's own, about NumPy 2.
 pytestmark = [pytest.mark.train, pytest.mark.filterwarnings("ignore::DeprecationWarning")]

@@ -67,7 +67,7 @@ def prepare(
 ) -> None:
     """MIDI files to arrays, one a corpus; goes on where it was stopped, and skips a corpus that is there already."""
     with _at_the_door():
-        from train import archives, corpus
+        from train.corpora import archives, corpus
 
         corpus.check(corpora)
         manifest = corpus.read_manifest(corpora)
@@ -95,7 +95,9 @@ def fit(
         _choose_backend()
         _load("keras")
         from improv.net.weights import find
-        from train import evaluate, fit, recipe
+        from train import fit
+        from train.judge import evaluate
+        from train.network import recipe
 
         wanted = recipe.read_recipe(config)
         if start is not None:
@@ -190,7 +192,7 @@ def evaluate(
         _load("keras")
         from rich.console import Console
 
-        from train import evaluate, result, tables
+        from train.judge import evaluate, result, tables
 
         chosen = evaluate.read_weights(folder)
         if split not in (None, chosen.split):
@@ -201,7 +203,7 @@ def evaluate(
         if to_json:
             to_json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
         if plots:
-            from train import plots as pictures
+            from train.judge import plots as pictures
 
             plots.mkdir(exist_ok=True)
             print("drawn: " + ", ".join(map(str, pictures.draw(found, performances, plots))))
@@ -234,7 +236,7 @@ def export(
         if not run.is_dir():
             raise BadInput(f"{run}: there is no such folder; give the one that fit made")
         _load("tensorflow", "keras")
-        from train import export
+        from train.ship import export
 
         export.export(run, out, data, baselines)
         print(f"{out}: written")

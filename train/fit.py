@@ -20,12 +20,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tensorboardX import SummaryWriter
 
 from improv.errors import BadInput
-from train import likelihood, model
-from train.batches import Streams, inputs
-from train.evaluate import Weights
-from train.likelihood import ATTRIBUTES
-from train.pieces import TIERS, Piece, load, pieces
-from train.recipe import Recipe, read_recipe, write_recipe
+from train.corpora.pieces import TIERS, Piece, load, pieces
+from train.judge.evaluate import Weights
+from train.network import likelihood, model
+from train.network.batches import Streams, inputs
+from train.network.likelihood import ATTRIBUTES
+from train.network.recipe import Recipe, read_recipe, write_recipe
 
 CHECKPOINT_S = 60.0  # a kill loses no more than this
 SMOOTH = 0.95  # of the speed and the losses that are shown

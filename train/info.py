@@ -12,10 +12,10 @@ from rich.table import Table
 
 from improv.net import codec
 from improv.net.weights import find
-from train import evaluate
-from train.export import read_history
-from train.pieces import load
-from train.recipe import Recipe, read_recipe
+from train.corpora.pieces import load
+from train.judge import evaluate
+from train.network.recipe import Recipe, read_recipe
+from train.ship.export import read_history
 
 Lines = list[str | Table]
 

@@ -19,12 +19,16 @@ import yaml
 from improv.errors import BadInput
 from improv.net import codec
 from improv.net.weights import find
-from train import card, corpus, evaluate, export, fit, likelihood
-from train.augment import Amounts
-from train.evaluate import Weights
-from train.pieces import Piece, load, packed_held
-from train.recipe import Recipe
-from train.splits import composition
+from train import fit
+from train.corpora import corpus
+from train.corpora.pieces import Piece, load, packed_held
+from train.corpora.splits import composition
+from train.judge import evaluate
+from train.judge.evaluate import Weights
+from train.network import likelihood
+from train.network.augment import Amounts
+from train.network.recipe import Recipe
+from train.ship import card, export
 
 FEWEST_FILES = 10  # below that each file is split by time
 SHARE = 0.1  # of the files (or of each file), to stop on; and again to report

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from train.copying import in_chords
-from train.notes import Notes
+from train.judge.copying import in_chords
+from train.judge.notes import Notes
 
 # Krumhansl & Kessler 1982: how well each pitch class fits a key on C.
 MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)

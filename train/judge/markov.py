@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from improv.net import codec
-from train import batches
+from train.corpora.pieces import Piece
+from train.network import batches
 
 MAX_ORDER = 8
 CHUNK = 4096  # events whose whole distributions are held at once
@@ -54,7 +55,7 @@ class Events(NamedTuple):
         return Events(**{**columns, "age": age}, counts=counts)
 
 
-def events(source: Sequence[batches.Piece], masks: bool) -> Events:
+def events(source: Sequence[Piece], masks: bool) -> Events:
     """Pieces as rows, through the same windows that the network is trained and scored on."""
     parts = [_events(i, piece, masks) for i, piece in enumerate(source)]
     columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in COLUMNS}
@@ -62,7 +63,7 @@ def events(source: Sequence[batches.Piece], masks: bool) -> Events:
     return Events(**columns, counts=counts, allowed=np.concatenate([p.allowed for p in parts]) if masks else None)
 
 
-def _events(i: int, piece: batches.Piece, masks: bool) -> Events:
+def _events(i: int, piece: Piece, masks: bool) -> Events:
     length = len(piece.columns["dt"])
     window = batches.window(piece, 0, length)
     return Events(

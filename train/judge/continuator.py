@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from train import copying
-from train.notes import Notes
+from train.judge import copying
+from train.judge.notes import Notes
 
 LONGEST = 8
 

@@ -8,8 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from train import baselines
-from train.likelihood import ATTRIBUTES
+from train.judge import baselines
+from train.network.likelihood import ATTRIBUTES
 
 WIDTH = 104  # columns; a narrower terminal would cut figures short
 NAMES = {  # of who plays

@@ -8,7 +8,7 @@ import numpy as np
 
 from improv.music.timeline import FREE_BPM, TICKS_PER_BEAT
 from improv.net import codec
-from train import batches
+from train.corpora.pieces import Piece
 
 TOGETHER = 2  # ticks: onsets this close are one chord
 
@@ -29,14 +29,14 @@ class Notes(NamedTuple):
         return self._replace(tick=self.tick - tick, start=self.start - start)
 
 
-def seconds(piece: batches.Piece) -> np.ndarray:
+def seconds(piece: Piece) -> np.ndarray:
     """When each token comes, from the first one on. Between two tokens the tempo of the earlier one holds."""
     bpm = FREE_BPM * 2 ** np.nan_to_num(piece.columns["tempo"].astype(np.float64))
     waits = piece.columns["dt"][1:] * 60 / (TICKS_PER_BEAT * bpm[:-1])
     return np.concatenate(([0.0], np.cumsum(waits)))
 
 
-def notes(piece: batches.Piece) -> Notes:
+def notes(piece: Piece) -> Notes:
     what = piece.columns["what"].astype(int)
     pitch, row = what % codec.PITCHES, np.arange(len(what))
     by_pitch = np.lexsort((row, pitch))  # a pitch begins and ends by turns

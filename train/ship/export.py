@@ -20,10 +20,12 @@ from rich.progress import track
 from improv.errors import BadInput
 from improv.net import codec
 from improv.net.stepper import GRAPHS, Stepper
-from train import batches, card, evaluate, graphs, likelihood, model
-from train.markov import CLASSES
-from train.pieces import TIERS, Piece, load, pieces
-from train.recipe import Recipe, read_recipe
+from train.corpora.pieces import TIERS, Piece, load, pieces
+from train.judge import evaluate
+from train.judge.markov import CLASSES
+from train.network import batches, likelihood, model
+from train.network.recipe import Recipe, read_recipe
+from train.ship import card, graphs
 
 MAX_LOSS = 0.05  # nats per note that a faster form may cost
 SAMPLE_TOKENS = 4000  # of each corpus, for the loss of a form

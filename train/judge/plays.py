@@ -24,10 +24,11 @@ from improv.music.events import Ask, NoteOff, NoteOn, Played
 from improv.music.timeline import NS, TICKS_PER_BEAT, Timeline
 from improv.net.stream import Net
 from improv.render import perform
-from train import batches, copying, excerpts, likeness
-from train.continuator import Continuator
-from train.excerpts import SECONDS, Excerpt
-from train.notes import Notes, in_order, notes
+from train.corpora.pieces import Piece
+from train.judge import copying, excerpts, likeness
+from train.judge.continuator import Continuator
+from train.judge.excerpts import SECONDS, Excerpt
+from train.judge.notes import Notes, in_order, notes
 
 PLAYERS = ("truth", "network", "echo", "continuator", "continuator_all", "another")
 LEARNED_NOTES = 200_000  # of each corpus, by `continuator_all`
@@ -42,7 +43,7 @@ class Performance(NamedTuple):
     notes: Notes
 
 
-def perform_all(net: Net, chosen: Sequence[Excerpt], training: Sequence[batches.Piece], seed: int) -> list[Performance]:
+def perform_all(net: Net, chosen: Sequence[Excerpt], training: Sequence[Piece], seed: int) -> list[Performance]:
     rng = np.random.default_rng(seed)
     learned = _learned({excerpt.piece.corpus for excerpt in chosen}, training, rng)
     found = []
@@ -62,7 +63,7 @@ def perform_all(net: Net, chosen: Sequence[Excerpt], training: Sequence[batches.
     return found
 
 
-def _learned(corpora: set[str], training: Sequence[batches.Piece], rng: np.random.Generator) -> dict[str, Continuator]:
+def _learned(corpora: set[str], training: Sequence[Piece], rng: np.random.Generator) -> dict[str, Continuator]:
     found = {}
     for corpus in sorted(corpora):
         own = [piece for piece in training if piece.corpus == corpus]

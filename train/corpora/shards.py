@@ -17,8 +17,8 @@ from typing import NamedTuple
 import numpy as np
 
 from improv.net import codec
-from train import prepare
-from train.archives import Member
+from train.corpora import prepare
+from train.corpora.archives import Member
 
 FILES = 64
 BYTES = 2 * 1024 * 1024  # a shard is full when it has as many files, or as much

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from improv.net import codec
-from train import batches, evaluate
-from train.evaluate import Weights
-from train.likelihood import ATTRIBUTES, Scored
-from train.notes import seconds
+from train.corpora.pieces import Piece
+from train.judge import evaluate
+from train.judge.evaluate import Weights
+from train.judge.notes import seconds
+from train.network.likelihood import ATTRIBUTES, Scored
 
 MINUTE_S = 60.0
 LONG_S = 30 * 60.0  # of other music, before what counts as late in a session
@@ -124,7 +125,7 @@ def _session(
     return (before, late) if late else None
 
 
-def end_to_end(pieces: Sequence[batches.Piece]) -> batches.Piece:
+def end_to_end(pieces: Sequence[Piece]) -> Piece:
     """One piece of many, a pause between each two."""
     columns = {name: np.concatenate([p.columns[name] for p in pieces]) for name in pieces[0].columns}
     begins = np.cumsum([len(p.columns["dt"]) for p in pieces])[:-1]
@@ -190,7 +191,7 @@ def metre(weights: Weights, scored: Sequence[Scored], seed: int) -> dict[str, An
     return {"notes": notes, "with": per_note(metric), "without": per_note(without)}
 
 
-def without_clock(piece: batches.Piece) -> batches.Piece:
+def without_clock(piece: Piece) -> Piece:
     blank = {"phase": codec.NO_PHASE, "bar": np.nan, "tempo": np.nan}
     columns = {name: np.full_like(piece.columns[name], value) for name, value in blank.items()}
     return piece._replace(columns={**piece.columns, **columns})
@@ -211,7 +212,7 @@ def who(weights: Weights, scored: Sequence[Scored], seed: int) -> dict[str, Any]
     }
 
 
-def _upper(piece: batches.Piece) -> np.ndarray:
+def _upper(piece: Piece) -> np.ndarray:
     what = piece.columns["what"]
     return what % codec.PITCHES >= np.median(what[what < codec.OFF])
 

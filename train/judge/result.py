@@ -8,10 +8,10 @@ from typing import Any
 from rich.progress import track
 
 from improv.net.stream import Net
-from train import copying, evaluate, excerpts, hears, plays
-from train.evaluate import Held, Weights
-from train.notes import notes
-from train.plays import Performance
+from train.judge import copying, evaluate, excerpts, hears, plays
+from train.judge.evaluate import Held, Weights
+from train.judge.notes import notes
+from train.judge.plays import Performance
 
 SEED = 1
 

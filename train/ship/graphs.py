@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from improv.net import codec
 from improv.net.stepper import GRAPHS
-from train import model
+from train.network import model
 
 FORMS = ("float32", "float16", "int8")
 

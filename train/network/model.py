@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import keras
 
 from improv.net import codec
-from train import recurrence
+from train.network import recurrence
 
 # name, vocabulary, width: the columns of `tokens`
 EMBEDDINGS = (

@@ -14,9 +14,9 @@ import numpy as np
 import yaml
 
 from improv.net import codec
-from train.baselines import NAMES
-from train.pieces import Corpus, Piece
-from train.recipe import Recipe
+from train.corpora.pieces import Corpus, Piece
+from train.judge.baselines import NAMES
+from train.network.recipe import Recipe
 
 
 class Licence(NamedTuple):

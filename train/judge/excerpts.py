@@ -10,8 +10,8 @@ import numpy as np
 from improv.music.events import Heard, NoteOff, NoteOn, Retime
 from improv.music.timeline import FREE_BPM, NS, TICKS_PER_BEAT, Timeline
 from improv.net import codec
-from train import batches
-from train.notes import Notes, notes, seconds
+from train.corpora.pieces import Piece
+from train.judge.notes import Notes, notes, seconds
 
 SECONDS = 8.0
 LEAST_NOTES = 8  # in what is heard, and in what followed
@@ -23,7 +23,7 @@ SHIFTED = 0.02  # of a bar: so far from where it was counted to, the bar line ha
 class Excerpt(NamedTuple):
     """The prime is heard from its first onset (0 s) to the first onset of the truth, 8 s after it or little later."""
 
-    piece: batches.Piece
+    piece: Piece
     prime: Notes
     truth: Notes
     heard: list[Heard]
@@ -31,7 +31,7 @@ class Excerpt(NamedTuple):
     ask_s: float
 
 
-def draw(source: Sequence[batches.Piece], count: int, seed: int) -> list[Excerpt]:
+def draw(source: Sequence[Piece], count: int, seed: int) -> list[Excerpt]:
     """As many from each corpus as can be, at random places, each of a piece of its own while there are such."""
     rng = np.random.default_rng(seed)
     corpora = sorted({piece.corpus for piece in source})
@@ -52,7 +52,7 @@ def draw(source: Sequence[batches.Piece], count: int, seed: int) -> list[Excerpt
     return sorted(found, key=lambda excerpt: excerpt.piece.corpus)
 
 
-def _anywhere(piece: batches.Piece, rng: np.random.Generator) -> Excerpt | None:
+def _anywhere(piece: Piece, rng: np.random.Generator) -> Excerpt | None:
     whole = notes(piece)
     latest = whole.start[-1] - 2 * SECONDS
     if latest < 0:
@@ -65,7 +65,7 @@ def _anywhere(piece: batches.Piece, rng: np.random.Generator) -> Excerpt | None:
     return None
 
 
-def at(piece: batches.Piece, whole: Notes, begin_s: float) -> Excerpt:
+def at(piece: Piece, whole: Notes, begin_s: float) -> Excerpt:
     """The excerpt that begins with the onset at `begin_s`; `whole` are the notes of the piece."""
     early = whole.start < begin_s + SECONDS - 1e-9
     ask_s = float(whole.start[~early].min())
@@ -87,7 +87,7 @@ def cut(found: Notes, end_s: float) -> Notes:
     return found._replace(length=np.minimum(found.length, end_s - found.start))
 
 
-def listen(piece: batches.Piece, begin_s: float, end_s: float) -> tuple[list[Heard], Timeline]:
+def listen(piece: Piece, begin_s: float, end_s: float) -> tuple[list[Heard], Timeline]:
     """The events of these seconds as a player's, the first at 0, with the beats they are counted on; the last of those.
 
     Notes that began before are left out.

@@ -19,7 +19,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from improv.errors import BadInput
 from improv.net import codec
-from train import archives, shards, splits
+from train.corpora import archives, shards, splits
 
 Manifest = dict[str, dict[str, str]]  # path -> row
 

@@ -10,9 +10,9 @@ from typing import Any, get_type_hints
 import yaml
 
 from improv.errors import BadInput
-from train import model
-from train.augment import Amounts
-from train.pieces import TIERS
+from train.corpora.pieces import TIERS
+from train.network import model
+from train.network.augment import Amounts
 
 EXAMPLE = "config/train-open.yaml"
 SPLITS = ("split", "split_free")  # columns of the manifest

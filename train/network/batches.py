@@ -9,10 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from improv.net import codec
-from train.augment import Amounts, Augment, draw, retimed
-from train.pieces import TIERS, Corpus, Piece, load, packed_held, pieces
-
-__all__ = ["TIERS", "Augment", "Batch", "Corpus", "Piece", "Streams", "load", "packed_held", "pieces", "window"]
+from train.corpora.pieces import Piece
+from train.network.augment import Amounts, Augment, draw, retimed
 
 NO_EMPHASIS: Mapping[str, float] = MappingProxyType({})
 MINOR_SHARE = {"js_fakes": 0.03}  # machine-made chorales: at most this share of the windows

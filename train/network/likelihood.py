@@ -9,7 +9,8 @@ import keras
 import numpy as np
 
 from improv.net import codec
-from train import batches, model
+from train.corpora.pieces import Piece
+from train.network import batches, model
 
 ATTRIBUTES = ("dt", "what", "velocity")
 WHO = 5  # the column of a token's player
@@ -19,21 +20,21 @@ LOG_WIDTH = np.log(codec.DT_WIDTH)  # a coarse bin's residue is uniform
 class PieceNats(NamedTuple):
     """One piece's nats by attribute."""
 
-    piece: batches.Piece
+    piece: Piece
     nats: dict[str, float]
 
 
 class Scored(NamedTuple):
     """One piece token by token, a column an attribute: [N,3]."""
 
-    piece: batches.Piece
+    piece: Piece
     nats: np.ndarray  # 0 where it does not count
     counts: np.ndarray  # bool
     right: np.ndarray  # bool: what came was the likeliest
     sure: np.ndarray  # the probability of the likeliest
 
     @classmethod
-    def blank(cls, piece: batches.Piece) -> Scored:
+    def blank(cls, piece: Piece) -> Scored:
         size = (len(piece.columns["dt"]), len(ATTRIBUTES))
         return cls(piece, *(np.zeros(size, kind) for kind in (np.float32, bool, bool, np.float32)))
 
@@ -72,7 +73,7 @@ def load_parameters(network: keras.Model, values: Mapping[str, np.ndarray]) -> N
 def network(
     values: Mapping[str, np.ndarray],
     shape: model.Shape,
-    source: Sequence[batches.Piece],
+    source: Sequence[Piece],
     batch: int = 32,
     steps: int = 256,
 ) -> list[PieceNats]:
@@ -83,7 +84,7 @@ def network(
 def by_token(
     values: Mapping[str, np.ndarray],
     shape: model.Shape,
-    source: Sequence[batches.Piece],
+    source: Sequence[Piece],
     batch: int = 32,
     steps: int = 256,
     players: Sequence[np.ndarray] | None = None,

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from train.notes import TOGETHER, Notes
+from train.judge.notes import TOGETHER, Notes
 
 STEPS = 8
 CENTRES = 3 * 2 ** (np.arange(11) / 2)  # ticks

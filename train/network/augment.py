@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from improv.net import codec
-from train.pieces import COLUMNS, Piece, packed_held
+from train.corpora.pieces import COLUMNS, Piece, packed_held
 
 PLAYER_SPLIT = (48, 73)  # between these pitches a piece is split between two players
 

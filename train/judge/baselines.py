@@ -18,9 +18,10 @@ from typing import NamedTuple
 import numpy as np
 from rich.progress import Progress
 
-from train import batches, markov
-from train.likelihood import ATTRIBUTES, LOG_WIDTH, PieceNats
-from train.markov import CHAINS, CLASSES, Events
+from train.corpora.pieces import Piece
+from train.judge import markov
+from train.judge.markov import CHAINS, CLASSES, Events
+from train.network.likelihood import ATTRIBUTES, LOG_WIDTH, PieceNats
 
 NAMES = ("uniform", "unigram", "markov", "markov_mixed")
 EM_ROUNDS = 50
@@ -44,9 +45,9 @@ class _Chains(NamedTuple):
 
 
 def score(
-    train: Sequence[batches.Piece],
-    validation: Sequence[batches.Piece],
-    test: Sequence[batches.Piece],
+    train: Sequence[Piece],
+    validation: Sequence[Piece],
+    test: Sequence[Piece],
     max_order: int = markov.MAX_ORDER,
 ) -> Baselines:
     """Learn from `train`, choose on `validation`, score `test`: 2 to 4 minutes and 3 GB for 5.6 M tokens."""
@@ -112,5 +113,5 @@ def _by_piece(attribute: str, rows: Events, chance: np.ndarray, pieces: int) -> 
     return np.bincount(rows.piece, nats, minlength=pieces)
 
 
-def _pieces(test: Sequence[batches.Piece], nats: dict[str, np.ndarray]) -> list[PieceNats]:
+def _pieces(test: Sequence[Piece], nats: dict[str, np.ndarray]) -> list[PieceNats]:
     return [PieceNats(piece, {name: float(nats[name][i]) for name in ATTRIBUTES}) for i, piece in enumerate(test)]

@@ -14,7 +14,7 @@ from improv.music.damper import Damper
 from improv.music.events import NoteOn
 from improv.music.timeline import Timeline
 from improv.net import codec
-from train import archives, reader
+from train.corpora import archives, reader
 
 MIN_NOTES = 16
 LONGEST_S = 24 * 3600  # a longer file has a broken clock

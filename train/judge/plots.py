@@ -11,12 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from improv.plot import COLOURS
-from train import baselines
-from train.excerpts import SECONDS
-from train.likelihood import ATTRIBUTES
-from train.notes import Notes
-from train.plays import Performance
-from train.tables import NAMES
+from train.judge import baselines
+from train.judge.excerpts import SECONDS
+from train.judge.notes import Notes
+from train.judge.plays import Performance
+from train.judge.tables import NAMES
+from train.network.likelihood import ATTRIBUTES
 
 ROLLS = 3
 BARS = {

@@ -22,8 +22,11 @@ from rich.progress import Progress, track
 from improv.errors import BadInput
 from improv.net import codec
 from improv.net.weights import Card
-from train import archives, baselines, batches, likelihood, model, prepare
-from train.likelihood import ATTRIBUTES, PieceNats, Scored
+from train.corpora import archives, pieces, prepare
+from train.corpora.pieces import TIERS, Piece, packed_held
+from train.judge import baselines
+from train.network import likelihood, model
+from train.network.likelihood import ATTRIBUTES, PieceNats, Scored
 
 TICK_MS = 60_000 / 120 / 48  # at 120 bpm, as free playing is counted
 TO_10MS = 2 * float(np.log(TICK_MS / 10))  # nats per note
@@ -46,9 +49,9 @@ class Weights(NamedTuple):
 class Held(NamedTuple):
     """The pieces to score and, where prepared arrays hold them, those to train and choose baselines on."""
 
-    test: list[batches.Piece]
-    train: list[batches.Piece]
-    validation: list[batches.Piece]
+    test: list[Piece]
+    train: list[Piece]
+    validation: list[Piece]
 
 
 def read_weights(folder: Path) -> Weights:
@@ -78,10 +81,10 @@ def read_pieces(paths: Sequence[Path], split: str, part: str, tier: str) -> Held
             raise BadInput(f"{path}: there is no such file or folder")
         if path.suffix == ".npz" or _prepared(path):
             single = path.suffix == ".npz"
-            corpora = batches.load(path.parent if single else path, [path.stem] if single else None)
-            held.test.extend(batches.pieces(corpora, split, part, None if single else batches.TIERS[tier]))
-            held.train.extend(batches.pieces(corpora, split, "train", batches.TIERS[tier]))
-            held.validation.extend(batches.pieces(corpora, split, "validation", batches.TIERS[tier]))
+            corpora = pieces.load(path.parent if single else path, [path.stem] if single else None)
+            held.test.extend(pieces.pieces(corpora, split, part, None if single else TIERS[tier]))
+            held.train.extend(pieces.pieces(corpora, split, "train", TIERS[tier]))
+            held.validation.extend(pieces.pieces(corpora, split, "validation", TIERS[tier]))
         else:
             held.test.extend(read_midi(path))
     if not held.test:
@@ -103,7 +106,7 @@ def _is_ours(path: Path) -> bool:
         return False
 
 
-def read_midi(path: Path) -> list[batches.Piece]:
+def read_midi(path: Path) -> list[Piece]:
     """A MIDI file, or all in a folder or an archive; one that cannot be read is said and left out."""
     whole = path.is_dir() or path.name.lower().endswith((*archives.TARS, ".zip"))
     members = archives.members(path) if whole else iter([_member(path)])
@@ -126,19 +129,19 @@ def _member(path: Path) -> archives.Member:
         raise BadInput(f"{path}: it cannot be read ({error.strerror})") from None
 
 
-def _piece(corpus: str, piece: prepare.Piece) -> batches.Piece:
+def _piece(corpus: str, piece: prepare.Piece) -> Piece:
     """Its style is unknown."""
-    held = batches.packed_held(piece.tokens["what"])
-    return batches.Piece(corpus, piece.name, piece.tokens, held, 0, piece.notes, piece.seconds)
+    held = packed_held(piece.tokens["what"])
+    return Piece(corpus, piece.name, piece.tokens, held, 0, piece.notes, piece.seconds)
 
 
-def network(values: Mapping[str, np.ndarray], shape: model.Shape, source: Sequence[batches.Piece]) -> list[PieceNats]:
+def network(values: Mapping[str, np.ndarray], shape: model.Shape, source: Sequence[Piece]) -> list[PieceNats]:
     """As `likelihood.network`, with a progress bar."""
     return [scored.total for scored in _by_token(values, shape, source, "network", None)]
 
 
 def by_token(
-    weights: Weights, source: Sequence[batches.Piece], said: str, players: Sequence[np.ndarray] | None = None
+    weights: Weights, source: Sequence[Piece], said: str, players: Sequence[np.ndarray] | None = None
 ) -> list[Scored]:
     """As `likelihood.by_token`, with a progress bar that says what it is."""
     return _by_token(weights.values, weights.shape, source, said, players)
@@ -147,7 +150,7 @@ def by_token(
 def _by_token(
     values: Mapping[str, np.ndarray],
     shape: model.Shape,
-    source: Sequence[batches.Piece],
+    source: Sequence[Piece],
     said: str,
     players: Sequence[np.ndarray] | None,
 ) -> list[Scored]:
@@ -161,7 +164,7 @@ def _by_token(
         )
 
 
-def events_388(piece: batches.Piece) -> int:
+def events_388(piece: Piece) -> int:
     """How many events of the 388-event scheme the piece makes."""
     columns = piece.columns
     octaves = np.nan_to_num(columns["tempo"].astype(np.float64))
@@ -199,7 +202,7 @@ def compare(held: Held) -> dict[str, Any]:
     return {**{name: summary(scored) for name, scored in found.scored.items()}, "markov_orders": found.orders}
 
 
-def _some(source: Sequence[batches.Piece], tokens: int) -> list[batches.Piece]:
+def _some(source: Sequence[Piece], tokens: int) -> list[Piece]:
     """All pieces, or so many at random that they have about so many tokens."""
     length = np.array([len(piece.columns["dt"]) for piece in source])
     if length.sum() <= tokens:

@@ -1,0 +1,1 @@
+"""MIDI files to arrays, and the pieces in them."""
