@@ -85,9 +85,21 @@ def test_what_is_drawn_stays_within_its_amounts() -> None:
     assert max(abs(how.louder) for how in drawn) <= 0.5 and max(abs(how.faster) for how in drawn) <= 0.2
     assert 0.4 < np.mean([how.clock for how in drawn]) < 0.6
     assert not any(how.free and how.clock for how in drawn) and any(how.free for how in drawn)
-    still = replace(amounts, transpose=0, louder=0.0, faster=0.0, jitter_ticks=0.0, no_clock=0.0)
+    still = replace(amounts, transpose=0, louder=0.0, faster=0.0, jitter_ticks=0.0, no_clock=0.0, midway=0.0)
     plain = augment.draw(METRIC, rng, still)
     assert plain._replace(seed=0, style=True, who_split=-1, who_below=1) == Augment()
+
+
+@settings(max_examples=40, deadline=None)
+@given(begin=st.floats(0, augment.LATEST), faster=st.floats(-0.5, 0.5))
+def test_a_pass_may_begin_midway(begin: float, faster: float) -> None:
+    shown = augment.retimed(FREE, Augment(begin=begin, faster=faster))
+    length = len(shown.columns["dt"])
+    whole = batches.window(shown, 0, length)
+    assert whole.allowed[0, np.arange(length), whole.targets["what"][0]].all()
+    assert shown.notes == len(notes(shown))
+    came = [pitch for _, pitch, _, _ in notes(shown)]
+    assert came == [pitch for _, pitch, _, _ in notes(FREE)][-len(came) :] or faster
 
 
 def test_both_players_are_told_apart_by_pitch() -> None:

@@ -90,12 +90,12 @@ class Run:
     def _claim(self) -> None:
         """Make the folder this recipe's. Raises `BadInput` where it is another's.
 
-        The arrays may have moved; a run may be made longer while its learning rate is level, and change what it
-        dwells on.
+        The arrays may have moved; a run may be made longer while its learning rate is level, and be shown
+        other things.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         file = self.folder / "recipe.yaml"
-        movable = {key: getattr(self.recipe, key) for key in ("data", "emphasis", "updates", "decay", "patience")}
+        movable = {key: getattr(self.recipe, key) for key in ("data", "emphasis", "augment", "updates", "decay", "patience")}
         if file.exists() and replace(read_recipe(file), **movable) != self.recipe:
             raise BadInput(f"{self.folder}: it holds a run of another recipe ({file}); give another folder with --out")
         write_recipe(self.recipe, file)

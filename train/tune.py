@@ -17,11 +17,10 @@ import numpy as np
 import yaml
 
 from improv.errors import BadInput
-from improv.net import codec
 from improv.net.weights import find
 from train import fit
 from train.corpora import corpus
-from train.corpora.pieces import Piece, load, packed_held
+from train.corpora.pieces import Piece, between, load
 from train.corpora.splits import composition
 from train.judge import evaluate
 from train.judge.evaluate import Weights
@@ -102,29 +101,6 @@ def split(found: Sequence[Piece]) -> Parts:
         short = next((part for part in parts[1:] if len(part) < SHARE * len(found)), parts[0])
         short.extend(groups[name])
     return Parts(*parts, by_time=False)
-
-
-def between(piece: Piece, begin: float, end: float) -> Piece:
-    """A stretch of a piece, as shares of its tokens; notes that began before it are not in it."""
-    length = len(piece.columns["dt"])
-    rows = np.arange(round(begin * length), round(end * length))
-    what = piece.columns["what"][rows]
-    ticks = np.cumsum(piece.columns["dt"][rows].astype(np.int64))
-    begun = np.zeros(codec.PITCHES, bool)
-    kept = np.zeros(len(rows), bool)
-    for i, one in enumerate(what.tolist()):
-        begun[one % codec.PITCHES] |= one < codec.OFF
-        kept[i] = begun[one % codec.PITCHES]
-    columns = {name: column[rows][kept] for name, column in piece.columns.items()}
-    moved = np.diff(ticks[kept], prepend=ticks[kept][:1])
-    columns["dt"] = np.minimum(moved, codec.DT_LIMIT - 1).astype(piece.columns["dt"].dtype)
-    share = float(kept.sum() / length)
-    return piece._replace(
-        columns=columns,
-        held=packed_held(columns["what"]),
-        notes=int((columns["what"] < codec.OFF).sum()),
-        seconds=piece.seconds * share,
-    )
 
 
 def recipe(weights: Weights, name: str, parts: Parts) -> Recipe:

@@ -86,6 +86,25 @@ def pieces(corpora: Sequence[Corpus], split: str, part: str, tiers: Sequence[str
     return found
 
 
+def between(piece: Piece, begin: float, end: float) -> Piece:
+    """A stretch of a piece, as shares of its tokens; notes that began before it are not in it."""
+    length = len(piece.columns["dt"])
+    rows = np.arange(round(begin * length), round(end * length))
+    what = piece.columns["what"][rows]
+    first = np.unique(what % codec.PITCHES, return_index=True)[1]
+    kept = np.ones(len(rows), bool)
+    kept[first[what[first] >= codec.OFF]] = False
+    ticks = np.cumsum(piece.columns["dt"][rows].astype(np.int64))[kept]
+    columns = {name: column[rows][kept] for name, column in piece.columns.items()}
+    columns["dt"] = np.minimum(np.diff(ticks, prepend=ticks[:1]), codec.DT_LIMIT - 1).astype(piece.columns["dt"].dtype)
+    return piece._replace(
+        columns=columns,
+        held=packed_held(columns["what"]),
+        notes=int((columns["what"] < codec.OFF).sum()),
+        seconds=piece.seconds * float(kept.sum() / length),
+    )
+
+
 def packed_held(what: np.ndarray) -> np.ndarray:
     """What sounds after each token: bool [N,128] packed to uint8 [N,16]."""
     change = np.zeros((len(what), codec.PITCHES), np.int8)

@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from improv.net import codec
-from train.corpora.pieces import COLUMNS, Piece, packed_held
+from train.corpora.pieces import COLUMNS, Piece, between, packed_held
 
+LATEST = 0.9  # of a piece: a pass begins no later
 PLAYER_SPLIT = (48, 73)  # between these pitches a piece is split between two players
 
 
@@ -24,6 +25,7 @@ class Amounts:
     jitter_ticks: float = 1.0  # standard deviation of its times then
     no_style: float = 0.3
     two_players: float = 0.3
+    midway: float = 0.3  # begins somewhere in the piece, as a player may who is heard from there on
 
 
 class Augment(NamedTuple):
@@ -39,6 +41,7 @@ class Augment(NamedTuple):
     who_split: int = -1  # players are told apart by this pitch; -1 not at all
     who_below: int = 1  # who plays below it
     seed: int = 0
+    begin: float = 0.0  # so much of the piece is left out
 
 
 def draw(piece: Piece, rng: np.random.Generator, amounts: Amounts) -> Augment:
@@ -57,11 +60,14 @@ def draw(piece: Piece, rng: np.random.Generator, amounts: Amounts) -> Augment:
         who_split=int(rng.integers(*PLAYER_SPLIT)) if rng.random() < amounts.two_players else -1,
         who_below=int(rng.integers(1, 3)),
         seed=int(rng.integers(2**31)),
+        begin=float(rng.uniform(0, LATEST)) if rng.random() < amounts.midway else 0.0,
     )
 
 
 def retimed(piece: Piece, how: Augment) -> Piece:
-    """The piece at another tempo: music in beats keeps its ticks, unless it is to count as free."""
+    """The piece from its `begin`, at another tempo: music in beats keeps its ticks, unless it is to count as free."""
+    if how.begin:
+        piece = between(piece, how.begin, 1.0)
     metric = bool(np.isfinite(piece.columns["tempo"]).all())
     if metric and not how.free:
         return piece._replace(columns={**piece.columns, "tempo": piece.columns["tempo"] + np.float16(how.faster)})

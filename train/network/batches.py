@@ -152,12 +152,12 @@ class Streams:
 
     def _new(self, at_random: bool = False) -> _Cursor:
         place = int(self._rng.choice(len(self._source), p=self._chance))
-        piece = self._source[place]
-        augment = draw(piece, self._rng, self._amounts)
+        augment = draw(self._source[place], self._rng, self._amounts)
+        shown = retimed(self._source[place], augment)
         begin = 0
         if at_random:  # the first pieces start anywhere, so that the streams do not march in step
-            begin = int(self._rng.integers(0, (len(piece.columns["dt"]) - 1) // self._steps + 1)) * self._steps
-        return _Cursor(place, begin, augment, retimed(piece, augment))
+            begin = int(self._rng.integers(0, (len(shown.columns["dt"]) - 1) // self._steps + 1)) * self._steps
+        return _Cursor(place, begin, augment, shown)
 
     def state(self) -> dict[str, object]:
         """Where the streams stand, ready for JSON."""
