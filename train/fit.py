@@ -27,6 +27,7 @@ from train.network.batches import Streams, inputs
 from train.network.likelihood import ATTRIBUTES
 from train.network.recipe import Recipe, read_recipe, write_recipe
 
+MOVABLE = ("data", "emphasis", "augment", "updates", "decay", "patience")  # what may change under way
 CHECKPOINT_S = 60.0  # a kill loses no more than this
 SMOOTH = 0.95  # of the speed and the losses that are shown
 
@@ -95,7 +96,7 @@ class Run:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         file = self.folder / "recipe.yaml"
-        movable = {key: getattr(self.recipe, key) for key in ("data", "emphasis", "augment", "updates", "decay", "patience")}
+        movable = {key: getattr(self.recipe, key) for key in MOVABLE}
         if file.exists() and replace(read_recipe(file), **movable) != self.recipe:
             raise BadInput(f"{self.folder}: it holds a run of another recipe ({file}); give another folder with --out")
         write_recipe(self.recipe, file)
