@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from improv.net import codec
 from tests import corpora
-from train.corpora.pieces import Piece
+from train.corpora.pieces import Piece, packed_held
 from train.network import augment, batches
 from train.network.augment import Amounts, Augment
 
@@ -113,3 +113,13 @@ def test_louder_scales_what_is_struck() -> None:
     struck = plain < codec.NO_VELOCITY
     np.testing.assert_array_equal(loud[struck], np.minimum(2 * plain[struck], codec.VELOCITIES - 1))
     np.testing.assert_array_equal(loud[~struck], plain[~struck])
+
+
+def test_of_a_piece_that_ends_in_a_long_release_something_is_left() -> None:
+    chord = [48, 52, 55, 60, 64, 67, 72, 76]
+    what = np.array([*chord, *(pitch + codec.OFF for pitch in chord)], np.uint8)
+    columns = {name: column[: len(what)] for name, column in METRIC.columns.items()} | {"what": what}
+    piece = METRIC._replace(columns=columns, held=packed_held(what), notes=8)
+    shown = augment.retimed(piece, Augment(begin=0.8))
+    assert len(shown.columns["dt"]) == len(what)
+    batches.Streams([piece], 4, 16, 1, Amounts(midway=1.0)).next()

@@ -67,7 +67,8 @@ def draw(piece: Piece, rng: np.random.Generator, amounts: Amounts) -> Augment:
 def retimed(piece: Piece, how: Augment) -> Piece:
     """The piece from its `begin`, at another tempo: music in beats keeps its ticks, unless it is to count as free."""
     if how.begin:
-        piece = between(piece, how.begin, 1.0)
+        rest = between(piece, how.begin, 1.0)
+        piece = rest if rest.notes else piece  # where a pedal ends, only notes that began before may be left
     metric = bool(np.isfinite(piece.columns["tempo"]).all())
     if metric and not how.free:
         return piece._replace(columns={**piece.columns, "tempo": piece.columns["tempo"] + np.float16(how.faster)})
