@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from typer.testing import CliRunner, Result
 
 pytest.importorskip("tensorflow", reason="needs the train extra")
 
+from improv.errors import BadInput
 from improv.music.damper import Damper
 from improv.music.events import NoteOff, NoteOn, Retime
 from improv.music.timeline import NS, Timeline
@@ -421,6 +424,31 @@ def test_mistakes_are_one_sentence(tmp_path: Path, folder: Path) -> None:
     ):
         done = run(folder, *arguments, status=2)
         assert said in done.stderr and done.stderr.count("improv-train: ") == 1 and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("params.npz", lambda data: data[:500], "its params.npz is damaged"),
+        ("params.npz", lambda data: b"\x93NUMPY", "its params.npz is damaged"),
+        ("card.yaml", lambda data: data.replace(b"units: 16", b"units: 17"), "no network of the shape"),
+        ("card.yaml", lambda data: data.replace(b"units: 16", b"units: many"), "states no shape, tier and split"),
+        ("card.yaml", lambda data: data.replace(b"tier: open", b"tier: own"), "states no shape, tier and split"),
+    ],
+)
+def test_weights_that_are_damaged_or_of_another_shape(
+    name: str, change: Callable[[bytes], bytes], said: str, tmp_path: Path, folder: Path
+) -> None:
+    shutil.copytree(folder, tmp_path / "bad")
+    path = tmp_path / "bad" / name
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(BadInput, match=said):
+        evaluate.read_weights(tmp_path / "bad")
+
+
+def test_a_chord_of_no_length_is_scored(weights: evaluate.Weights) -> None:
+    found = evaluate.summary(evaluate.network(weights.values, SHAPE, [PIECES[0]._replace(seconds=0.0)]))
+    assert found["nats_per_second"] is None and found["nats_per_note"] > 0
 
 
 def test_the_split_is_the_one_it_was_trained_on(tmp_path: Path, folder: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import yaml
 from rich.table import Table
 
+from improv.errors import BadInput
 from improv.net import codec
 from improv.net.weights import find
 from train.corpora.pieces import load
@@ -32,7 +33,13 @@ def info(name: str) -> Lines:
 
 def weights(folder: Path) -> Lines:
     found = evaluate.read_weights(folder)
-    card: dict[str, Any] = yaml.safe_load(found.card.text)
+    try:
+        return _of_card(folder, found, yaml.safe_load(found.card.text))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise BadInput(f"weights {folder}: its card.yaml is not as export writes it ({error}); export again") from None
+
+
+def _of_card(folder: Path, found: evaluate.Weights, card: dict[str, Any]) -> Lines:
     size = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
     count = sum(value.size for value in found.values.values())
     shape = found.shape

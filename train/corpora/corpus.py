@@ -89,14 +89,15 @@ def prepare(corpus: Path, out: Path, manifest: Manifest, jobs: int) -> Report:
         raise BadInput(f"{corpus}: no MIDI files in it; give {archives.KINDS} that holds some")
     found = _without_duplicates(found)
     kept = [entry for shard in found for entry in shard if not entry.problem]
+    joined = parts / f"joined.{os.getpid()}.npz"
     if kept:
         about = _about(name, kept, manifest)
-        shards.join(paths, [[not entry.problem for entry in shard] for shard in found], parts / "joined.npz", about)
+        shards.join(paths, [[not entry.problem for entry in shard] for shard in found], joined, about)
     dropped = [(entry.name, entry.kind, entry.problem) for shard in found for entry in shard if entry.problem]
     if dropped:
         _save_dropped(out / f"{name}.dropped.csv", dropped)
     if kept:
-        os.replace(parts / "joined.npz", out / f"{name}.npz")  # there whole or not at all
+        os.replace(joined, out / f"{name}.npz")  # there whole or not at all
     shutil.rmtree(parts)
     return Report(
         name,
@@ -113,7 +114,7 @@ def prepare(corpus: Path, out: Path, manifest: Manifest, jobs: int) -> Report:
 def _prepared(corpus: Path, parts: Path, jobs: int) -> list[shards.Done]:
     done: list[shards.Done] = []
     bar = Progress(
-        TextColumn(f"{archives.name_of(corpus):20}"),
+        TextColumn("{task.description:20}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
         TextColumn("{task.fields[files]} files"),
@@ -122,7 +123,7 @@ def _prepared(corpus: Path, parts: Path, jobs: int) -> list[shards.Done]:
         auto_refresh=False,  # which would take a thread, and threads do not go with forks
     )
     with bar, closing(shards.prepared(shards.cut(archives.members(corpus)), parts, jobs)) as coming:
-        task = bar.add_task("", total=1.0, files=0)
+        task = bar.add_task(archives.name_of(corpus), total=1.0, files=0)
         for part in coming:
             done.append(part)
             place, files = max(one.place for one in done), sum(one.files for one in done)

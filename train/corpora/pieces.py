@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,8 +12,10 @@ import numpy as np
 
 from improv.errors import BadInput
 from improv.net import codec
+from train.corpora import arrays, prepare
 
-COLUMNS = ("dt", "what", "velocity", "phase", "bar", "tempo")
+COLUMNS = tuple(prepare.COLUMNS)
+INFO = ("length", "notes", "seconds", "name", "split", "split_free", "style", "tier", "licence")
 TIERS = {
     "open": ("permissive", "permissive_caveat", "own"),
     "concert": ("permissive", "permissive_caveat", "own", "nc"),
@@ -64,15 +65,31 @@ def load(folder: Path, names: Sequence[str] | None = None) -> list[Corpus]:
 
 def _load(path: Path) -> Corpus:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            data = {key: file[key] for key in file.files}
+        data = arrays.read(path)
         fingerprint = str(data.pop("fingerprint"))
-        columns = {key: data.pop(key) for key in COLUMNS}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (OSError, arrays.Damaged, KeyError):
         raise BadInput(f"{path}: it is damaged; delete it and run prepare again") from None
     if fingerprint != codec.FINGERPRINT:
         raise BadInput(f"{path}: made by another version of the codec; delete it and run prepare again")
-    return Corpus(path.stem, columns, data)
+    if not _whole(data):
+        raise BadInput(f"{path}: made by another version of prepare, or damaged; delete it and run prepare again")
+    return Corpus(path.stem, {key: data.pop(key) for key in COLUMNS}, data)
+
+
+def _whole(data: Mapping[str, np.ndarray]) -> bool:
+    """Whether every column is there, for each token of each piece."""
+    if not set(COLUMNS) | set(INFO) <= set(data):
+        return False
+    length = data["length"]
+    return (
+        length.dtype.kind == "i"
+        and length.ndim == 1
+        and bool((length > 0).all())
+        and all(data[key].shape == (length.sum(),) for key in COLUMNS)
+        and all(data[key].dtype == kind for key, kind in prepare.COLUMNS.items())
+        and all(data[key].shape == length.shape for key in INFO)
+        and bool(np.isin(data["style"], np.arange(len(codec.STYLES))).all())
+    )
 
 
 def pieces(corpora: Sequence[Corpus], split: str, part: str, tiers: Sequence[str] | None = None) -> list[Piece]:

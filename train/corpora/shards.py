@@ -114,7 +114,7 @@ def _save(path: Path, pieces: Sequence[prepare.Piece], same_bytes: Sequence[str]
         for column, dtype in prepare.COLUMNS.items()
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
+    partial = path.with_suffix(f".{os.getpid()}.partial")
     with open(partial, "wb") as file:
         np.savez(
             file,

@@ -22,16 +22,18 @@ from rich.progress import Progress, track
 from improv.errors import BadInput
 from improv.net import codec
 from improv.net.weights import Card
-from train.corpora import archives, pieces, prepare
+from train.corpora import archives, arrays, pieces, prepare
 from train.corpora.pieces import TIERS, Piece, packed_held
 from train.judge import baselines
 from train.network import likelihood, model
 from train.network.likelihood import ATTRIBUTES, PieceNats, Scored
+from train.network.recipe import SPLITS
 
 TICK_MS = 60_000 / 120 / 48  # at 120 bpm, as free playing is counted
 TO_10MS = 2 * float(np.log(TICK_MS / 10))  # nats per note
 SHIFT_MS = 1000  # the longest time shift of the 388-event scheme
 BATCH = 32
+LARGEST = 2**16  # of a shape's sizes
 SPLIT = "split_free"  # where a card names none
 BASELINE_TOKENS = 6_000_000  # that the baselines learn from, at random if there are more: they take 500 bytes each
 
@@ -60,17 +62,25 @@ def read_weights(folder: Path) -> Weights:
     if card.fingerprint != codec.FINGERPRINT:
         raise BadInput(f"weights {folder}: made for another alphabet ({card.fingerprint}); export them again")
     try:
-        values = yaml.safe_load(card.text)
-        shape, tier = model.Shape(**values["shape"]), str(values["tier"])
-        with np.load(folder / "params.npz", allow_pickle=False) as file:
-            split = str(values["held_out"].get("split", SPLIT))
-            return Weights(card, shape, tier, {name: file[name] for name in file.files}, split)
+        said = yaml.safe_load(card.text)
+        shape, tier = model.Shape(**said["shape"]), str(said["tier"])
+        split = str(said["held_out"].get("split", SPLIT))
+        whole = all(type(size) is int and 0 < size < LARGEST for size in vars(shape).values())
+        if not whole or tier not in TIERS or split not in SPLITS:
+            raise ValueError
+    except (KeyError, TypeError, ValueError):
+        raise BadInput(f"weights {folder}: its card.yaml states no shape, tier and split; export them again") from None
+    try:
+        values = arrays.read(folder / "params.npz")
     except FileNotFoundError:
         raise BadInput(f"weights {folder}: there is no params.npz in it; export them again") from None
-    except (KeyError, TypeError):
-        raise BadInput(f"weights {folder}: its card.yaml states no shape and tier; export them again") from None
-    except (OSError, ValueError, zipfile.BadZipFile):
+    except (OSError, arrays.Damaged):
         raise BadInput(f"weights {folder}: its params.npz is damaged; export them again") from None
+    if not model.fits(values, shape):
+        raise BadInput(
+            f"weights {folder}: its params.npz is no network of the shape that its card states; export again"
+        )
+    return Weights(card, shape, tier, values, split)
 
 
 def read_pieces(paths: Sequence[Path], split: str, part: str, tier: str) -> Held:
@@ -184,7 +194,7 @@ def _figures(scored: Sequence[PieceNats]) -> dict[str, Any]:
         "nats_per_note": score.nats_per_note,
         "nats_per_note_10ms": on_10ms,
         "nats_per_event_388": on_10ms * score.notes / sum(events_388(s.piece) for s in scored),
-        "nats_per_second": score.nats_per_note * score.notes / score.seconds,
+        "nats_per_second": score.nats_per_note * score.notes / score.seconds if score.seconds else None,
         "by_attribute": {name: score.by_attribute[name] for name in ATTRIBUTES},
     }
 

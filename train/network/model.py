@@ -6,9 +6,11 @@ The attributes of a token are predicted one after the other: `dt`, then `what` g
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import keras
+import numpy as np
 
 from improv.net import codec
 from train.network import recurrence
@@ -62,8 +64,45 @@ class CarriedLSTM(keras.layers.Layer):
         return y
 
 
-def build(shape: Shape, batch: int, dropout: float = 0.0, precision: str = "float32") -> keras.Model:
-    """The training graph: the arrays of a `batches.Batch` in, log-probabilities by attribute out."""
+def sizes(shape: Shape) -> dict[str, tuple[int, ...]]:
+    """The size of every parameter by path, without building anything."""
+    units, wide = shape.units, sum(width for _, _, width in EMBEDDINGS) + shape.context
+    found: dict[str, tuple[int, ...]] = {f"in_{name}/embeddings": (size, width) for name, size, width in EMBEDDINGS}
+    for layer in range(shape.layers):
+        cell = f"lstm_{layer}/lstm/lstm_cell"
+        found |= {f"{cell}/kernel": (units if layer else wide, 4 * units), f"{cell}/bias": (4 * units,)}
+        found[f"{cell}/recurrent_kernel"] = (units, 4 * units)
+    for name, into, out in (
+        ("in_context", codec.CONTEXT, shape.context),
+        ("dt_out", units, codec.DTS),
+        ("what_hidden", units, shape.what),
+        ("what_out", shape.what, codec.WHATS),
+        ("velocity_hidden", units, shape.velocity),
+        ("velocity_out", shape.velocity, codec.VELOCITIES),
+    ):
+        found |= {f"{name}/kernel": (into, out), f"{name}/bias": (out,)}
+    for name, size, width in (
+        ("what_dt", codec.DTS, shape.what),
+        ("what_phase", codec.NO_PHASE + 1, shape.what),
+        ("velocity_dt", codec.DTS, shape.velocity),
+        ("velocity_what", codec.WHATS, shape.velocity),
+    ):
+        found[f"{name}/embeddings"] = (size, width)
+    return found
+
+
+def fits(values: Mapping[str, np.ndarray], shape: Shape) -> bool:
+    """Whether these are parameters of such a network, all of them numbers."""
+    if {name: value.shape for name, value in values.items()} != sizes(shape):
+        return False
+    return all(value.dtype.kind == "f" and bool(np.isfinite(value).all()) for value in values.values())
+
+
+def build(shape: Shape, batch: int, dropout: float = 0.0, precision: str = "float32", seed: int = 1) -> keras.Model:
+    """The training graph: the arrays of a `batches.Batch` in, log-probabilities by attribute out.
+
+    The `seed` is of the dropout: without one PyTorch throws dice of its own, which no checkpoint holds.
+    """
     tokens = keras.Input((None, len(EMBEDDINGS)), batch, dtype="int32", name="tokens")
     context = keras.Input((None, codec.CONTEXT), batch, name="context")
     known = keras.Input((None, 2), batch, dtype="int32", name="known")
@@ -79,7 +118,7 @@ def build(shape: Shape, batch: int, dropout: float = 0.0, precision: str = "floa
     x = keras.layers.Concatenate()(parts)
     for layer in range(shape.layers):
         x = CarriedLSTM(shape.units, batch, precision, name=f"lstm_{layer}")(x, keep)
-        x = keras.layers.Dropout(dropout, name=f"dropout_{layer}")(x)
+        x = keras.layers.Dropout(dropout, seed=seed + layer, name=f"dropout_{layer}")(x)
 
     dt = keras.layers.Dense(codec.DTS, name="dt_out")(x)
 

@@ -20,6 +20,7 @@ from rich.progress import track
 from improv.errors import BadInput
 from improv.net import codec
 from improv.net.stepper import GRAPHS, Stepper
+from train.corpora import arrays
 from train.corpora.pieces import TIERS, Piece, load, pieces
 from train.judge import evaluate
 from train.judge.markov import CLASSES
@@ -30,6 +31,7 @@ from train.ship import card, graphs
 MAX_LOSS = 0.05  # nats per note that a faster form may cost
 SAMPLE_TOKENS = 4000  # of each corpus, for the loss of a form
 PARITY_TOKENS = 5000
+CURVE = ("update", "events", "hours", "nats_per_note")  # of history.csv, what is told on
 
 
 class Measured(NamedTuple):
@@ -95,14 +97,26 @@ def read_run(run: Path) -> tuple[Recipe, dict[str, np.ndarray]]:
     for name in ("recipe.yaml", "best.npz", "history.csv"):
         if not (run / name).is_file():
             raise BadInput(f"{run}: there is no {name} in it; give a folder where fit has come to its first validation")
-    with np.load(run / "best.npz", allow_pickle=False) as file:
-        return read_recipe(run / "recipe.yaml"), {name: file[name] for name in file.files}
+    recipe = read_recipe(run / "recipe.yaml")
+    try:
+        values = arrays.read(run / "best.npz")
+    except (OSError, arrays.Damaged):
+        values = {}
+    if not model.fits(values, recipe.shape):
+        raise BadInput(f"{run}: its best.npz is damaged; delete the folder and fit again")
+    return recipe, values
 
 
 def read_history(run: Path) -> list[dict[str, float]]:
     """The learning curve that fit wrote."""
-    with open(run / "history.csv", newline="") as file:
-        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+    try:
+        with open(run / "history.csv", newline="") as file:
+            found = [{name: float(row[name]) for name in CURVE} for row in csv.DictReader(file)]
+    except (OSError, KeyError, TypeError, ValueError, csv.Error):
+        found = []
+    if not found:
+        raise BadInput(f"{run}: its history.csv is damaged; delete the folder and fit again")
+    return found
 
 
 def write(out: Path, values: graphs.Parameters, shape: model.Shape, facts: card.Facts) -> None:
