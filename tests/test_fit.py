@@ -85,6 +85,7 @@ def test_it_goes_on_from_weights_and_stops_when_it_no_longer_learns(tiny: recipe
     with pytest.raises(BadInput, match="weights open: their shape is"):
         fit.build(tiny, open_)
     network = fit.build(replace(tiny, shape=open_.shape), open_)
+    assert network.get_layer("dropout_0").seed is not None  # PyTorch's own dice are in no checkpoint
     for name, value in likelihood.parameters(network).items():
         np.testing.assert_array_equal(value, open_.values[name].astype(np.float32))
     stale = run(replace(tiny, learning_rate=0.0, updates=100, validate_every=2, patience=3), tmp_path)
@@ -115,6 +116,36 @@ def test_a_loss_that_is_no_number_stops_the_run(tiny: recipe.Recipe, tmp_path: P
         broken.fit()
 
 
+def test_a_damaged_checkpoint_and_other_music_are_refused(tiny: recipe.Recipe, tmp_path: Path) -> None:
+    first = run(tiny, tmp_path)
+    first.save()
+    fewer = first.music._replace(train=first.music.train[1:])
+    with pytest.raises(BadInput, match="not the music that"):
+        fit.Run(tiny, tmp_path, fewer)
+    path = tmp_path / "checkpoint.npz"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(BadInput, match="it is damaged"):
+        run(tiny, tmp_path)
+
+
+def test_what_is_refused_leaves_no_run_behind(tiny: recipe.Recipe, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="their shape is"):
+        fit.Run(tiny, tmp_path / "run", fit.music(tiny), read_weights(shipped.folder("weights") / "open"))
+    with pytest.raises(BadInput, match="there is no tuness to train on"):
+        fit.music(replace(tiny, emphasis={"tuness": 2.0}))
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_sizes_of_parameters_are_those_of_the_network(tiny: recipe.Recipe) -> None:
+    shape = replace(tiny.shape, layers=2)
+    values = likelihood.parameters(model.build(shape, 1))
+    assert model.fits(values, shape)
+    first = next(iter(values))
+    assert not model.fits({**values, first: values[first][1:]}, shape)
+    assert not model.fits({**values, first: np.full_like(values[first], np.nan)}, shape)
+    assert not model.fits({**values, "more": values[first]}, shape)
+
+
 def test_a_folder_keeps_to_one_recipe(tiny: recipe.Recipe, tmp_path: Path) -> None:
     run(tiny, tmp_path)
     assert recipe.read_recipe(tmp_path / "recipe.yaml") == tiny
@@ -131,6 +162,14 @@ def test_a_folder_keeps_to_one_recipe(tiny: recipe.Recipe, tmp_path: Path) -> No
         ("name: x\ndata: d\nemphasis: [maestro]\n", "emphasis is ['maestro']; give names with a number each"),
         ("name: x\ndata: d\nemphasis: {maestro: much}\n", "emphasis.maestro is 'much'; give a number"),
         ("name: x\ndata: d\ntier: closed\n", "tier is 'closed'; give open"),
+        ("name: x\ndata: d\nbatch: 0\n", "batch is 0; give more"),
+        ("name: x\ndata: d\nshape: {units: -1}\n", "shape: units is -1; give 0 to"),
+        ("name: x\ndata: d\ndropout: 1.5\n", "dropout is 1.5; give 0 to 1"),
+        ("name: x\ndata: d\nclip: .nan\n", "clip is nan; give 0 to"),
+        ("name: x\ndata: d\nlearning_rate: 1e-3\n", "learning_rate is '1e-3'; give a number such as 0.001"),
+        ("name: ''\ndata: d\n", "give a name that a folder can have"),
+        ("name: ../x\ndata: d\n", "give a name that a folder can have"),
+        (5000 * "[", "brackets are too deep"),
         ("name: x\n", "the key data is missing"),
         ("- 1\n", "no keys in it"),
         ("name: [\n", "not YAML"),
@@ -153,6 +192,9 @@ def test_a_bad_recipe_is_one_sentence(text: str, said: str, tmp_path: Path) -> N
         ("export", "none", "--out", "weights"),
         ("evaluate", ".", ".", "--part", "tset"),
         ("evaluate", "none", "."),
+        ("evaluate", "open", ".", "--json", "."),
+        ("export", ".", "--out", "/dev/null/weights"),
+        ("prepare", ".", "--out", "/dev/null"),
     ],
 )
 def test_the_command_line_refuses_in_one_line(
@@ -163,6 +205,13 @@ def test_the_command_line_refuses_in_one_line(
     assert result.exit_code == 2
     assert result.stderr.startswith("improv-train: ") and result.stderr.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_a_backend_that_does_not_train_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "numpy")
+    result = CliRunner().invoke(cli.app, ["info", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "KERAS_BACKEND is numpy; make it one of tensorflow, torch, jax" in result.stderr
 
 
 def test_without_tensorflow_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

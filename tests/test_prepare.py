@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from improv.errors import BadInput
 from improv.midi import files
 from tests import corpora
 from train import cli
-from train.corpora import archives, corpus, prepare, reader, shards, splits
+from train.corpora import archives, arrays, corpus, pieces, prepare, reader, shards, splits
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -307,7 +308,40 @@ def test_a_folder_with_nothing_in_it_and_two_of_one_name_are_refused(tmp_path: P
     refused("has the same name", empty, twin, tmp_path)
     (tmp_path / "out").write_text("a file")
     result = CliRunner().invoke(cli.app, ["prepare", str(twin), "--out", str(tmp_path / "out"), "--jobs", "1"])
-    assert result.exit_code == 2 and "cannot be written" in result.stderr
+    assert result.exit_code == 2 and "out is a file; name another place" in result.stderr
+
+
+def test_arrays_that_are_damaged_or_of_an_older_format_are_refused(tmp_path: Path) -> None:
+    prepared(tmp_path / "out", folder_of(tmp_path / "good {1} [live]", {"a.mid": tune(1)}))
+    (path,) = (tmp_path / "out").glob("*.npz")
+    whole = arrays.read(path)
+    assert pieces.load(tmp_path / "out")[0].piece(0).notes == whole["notes"][0]
+    for change in (
+        {"tier": None},
+        {"length": whole["length"] + 1},
+        {"length": whole["length"].astype(float)},
+        {"what": whole["what"].astype(float)},
+        {"split": np.array(["train", "test"])},
+        {"style": whole["style"] + 99},
+    ):
+        np.savez(path, **{key: value for key, value in {**whole, **change}.items() if value is not None})
+        with pytest.raises(BadInput, match="run prepare again"):
+            pieces.load(tmp_path / "out")
+
+
+@pytest.mark.parametrize("at", [None, *range(60, 800, 90)])
+def test_a_torn_file_of_arrays_is_noticed(at: int | None, tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    np.savez_compressed(path, a=np.random.default_rng(1).integers(0, 4, 3000))
+    data = bytearray(path.read_bytes())
+    if at is None:
+        with path.open("wb") as file:
+            np.save(file, np.zeros(3))
+    else:
+        data[at : at + 30] = bytes(byte ^ 0x55 for byte in data[at : at + 30])
+        path.write_bytes(data)
+    with pytest.raises(arrays.Damaged):
+        arrays.read(path)
 
 
 def test_where_nothing_can_be_used_it_is_reported(tmp_path: Path) -> None:

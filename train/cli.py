@@ -20,6 +20,7 @@ from improv.errors import BadInput
 from improv.hush import hushed
 
 HEAVY = ("tensorflow", "keras", "tensorboardX")
+BACKENDS = ("tensorflow", "torch", "jax")  # of Keras, that can train
 
 app = typer.Typer(
     help="Make the networks that improv plays: prepare, fit, tune, evaluate, export, info.",
@@ -41,9 +42,30 @@ def _at_the_door() -> Iterator[None]:
     except BadInput as error:
         _refuse(str(error))
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in HEAVY:
+        if (error.name or "").partition(".")[0] not in (*HEAVY, *BACKENDS):
             raise
-        _refuse(f"{error.name} is missing; pip install improv[train]")
+        _refuse(f"{error.name} is missing; pip install {'improv[train]' if error.name in HEAVY else error.name}")
+
+
+def _check_folder(flag: str, folder: Path) -> None:
+    """Refuse a place where nothing can be written, before hours go into what is to be written there."""
+    nearest = next(place for place in (folder, *folder.absolute().parents) if os.path.exists(place))
+    if not nearest.is_dir():
+        raise BadInput(f"{flag} {folder}: {nearest} is a file; name another place")
+    if not os.access(nearest, os.W_OK):
+        raise BadInput(f"{flag} {folder}: {nearest} may not be written; name another place")
+
+
+@contextmanager
+def _writing(flag: str, out: Path) -> Iterator[None]:
+    """A full disk is one sentence too."""
+    try:
+        yield
+    except OSError as error:
+        raise BadInput(
+            f"{flag} {out}: {error.filename or 'it'} cannot be written ({error.strerror or error}); "
+            "make room, or name another place"
+        ) from None
 
 
 def _refuse(sentence: str) -> None:
@@ -54,6 +76,9 @@ def _refuse(sentence: str) -> None:
 def _load(*modules: str) -> None:
     """TensorFlow greets on the file descriptor itself, whatever its log level; import it with that closed."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    backend = os.environ.get("KERAS_BACKEND", BACKENDS[0])
+    if backend not in BACKENDS:
+        raise BadInput(f"KERAS_BACKEND is {backend}; make it one of {', '.join(BACKENDS)}")
     with hushed():
         for module in modules:
             importlib.import_module(module)
@@ -70,16 +95,15 @@ def prepare(
         from train.corpora import archives, corpus
 
         corpus.check(corpora)
+        _check_folder("--out", out)
         manifest = corpus.read_manifest(corpora)
-        try:
+        with _writing("--out", out):
             for source in corpora:
                 done = out / f"{archives.name_of(source)}.npz"
                 if done.exists():
                     print(f"{archives.name_of(source)}: prepared before, skipped (delete {done} to do it again)")
                     continue
                 print(corpus.prepare(source, out, manifest, jobs), flush=True)
-        except OSError as error:
-            raise BadInput(f"--out {out}: it cannot be written ({error.strerror or error})") from None
 
 
 @app.command()
@@ -102,11 +126,14 @@ def fit(
         wanted = recipe.read_recipe(config)
         if start is not None:
             wanted = replace(wanted, start=start)
+        folder = out or Path("runs") / wanted.name
+        _check_folder("--out", folder)
         try:
             begin = evaluate.read_weights(find(wanted.start)) if wanted.start else None
-            run = fit.Run(wanted, out or Path("runs") / wanted.name, fit.music(wanted), begin)
-            with _until_signalled() as stopped:
-                run.fit(stopped)
+            with _writing("--out", folder):
+                run = fit.Run(wanted, folder, fit.music(wanted), begin)
+                with _until_signalled() as stopped:
+                    run.fit(stopped)
         except FloatingPointError as error:
             _refuse(f"recipe {config}: {error}")
         best = min(row["nats_per_note"] for row in run.history)
@@ -153,12 +180,15 @@ def tune(
 
         find(weights)
         folder = tune.place(out)
-        parts, report = tune.own_pieces(midi, jobs)
+        _check_folder("--out", folder)
+        with _writing("--out", folder):
+            parts, report = tune.own_pieces(midi, jobs)
         print(report)
         how = "each file split by time, as they are few" if parts.by_time else "split by piece"
         counts = ", ".join(f"{sum(p.notes for p in part):,}" for part in parts[:3])
         print(f"{counts} notes to learn from, to stop on, to report ({how})", flush=True)
-        print(tune.tune(weights, parts, folder, f"improv-train tune {weights} {midi} --out {out}"))
+        with _writing("--out", folder):
+            print(tune.tune(weights, parts, folder, f"improv-train tune {weights} {midi} --out {out}"))
         print(f"{folder}: written; improv listen --weights {out}")
 
 
@@ -181,10 +211,13 @@ def evaluate(
         ):
             if value not in known:
                 raise BadInput(f"--{flag} {value}: give {' or '.join(filter(None, known))}")
-        if to_json and not to_json.parent.is_dir():
-            raise BadInput(f"--json {to_json}: there is no folder {to_json.parent}; make it first")
+        if to_json and (to_json.is_dir() or not to_json.parent.is_dir()):
+            raise BadInput(f"--json {to_json}: no file can be made there; name one in a folder that is there")
         if plots and not (plots.is_dir() or (plots.parent.is_dir() and not plots.exists())):
             raise BadInput(f"--plots {plots}: no folder can be made there; name another")
+        for flag, place in (("--json", to_json and to_json.parent), ("--plots", plots)):
+            if place:
+                _check_folder(flag, place)
         from improv.net import weights as sets
 
         folder = sets.find(weights)
@@ -199,14 +232,16 @@ def evaluate(
             print(f"--split {split}: {weights} was trained on {chosen.split}, so it may know pieces", file=sys.stderr)
         held = evaluate.read_pieces(paths, split or chosen.split, part, chosen.tier)
         found, performances = result.collect(chosen, held, baselines, net, excerpts)
-        tables.show(found, Console(width=max(Console().width, tables.WIDTH)))
+        tables.show(found, Console(width=max(Console().width, tables.WIDTH), markup=False))
         if to_json:
-            to_json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+            with _writing("--json", to_json):
+                to_json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
         if plots:
             from train.judge import plots as pictures
 
-            plots.mkdir(exist_ok=True)
-            print("drawn: " + ", ".join(map(str, pictures.draw(found, performances, plots))))
+            with _writing("--plots", plots):
+                plots.mkdir(exist_ok=True)
+                print("drawn: " + ", ".join(map(str, pictures.draw(found, performances, plots))))
 
 
 @app.command()
@@ -221,7 +256,7 @@ def info(
         from train import info
 
         for name in names:
-            Console(width=max(Console().width, 120)).print(*info.info(name), sep="\n\n", highlight=False)
+            Console(width=max(Console().width, 120), markup=False).print(*info.info(name), sep="\n\n", highlight=False)
 
 
 @app.command()
@@ -235,10 +270,12 @@ def export(
     with _at_the_door():
         if not run.is_dir():
             raise BadInput(f"{run}: there is no such folder; give the one that fit made")
+        _check_folder("--out", out)
         _load("tensorflow", "keras")
         from train.ship import export
 
-        export.export(run, out, data, baselines)
+        with _writing("--out", out):
+            export.export(run, out, data, baselines)
         print(f"{out}: written")
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -20,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tensorboardX import SummaryWriter
 
 from improv.errors import BadInput
+from train.corpora import arrays
 from train.corpora.pieces import TIERS, Piece, load, pieces
 from train.judge.evaluate import Weights
 from train.network import likelihood, model
@@ -46,6 +46,10 @@ def music(recipe: Recipe) -> Music:
     found = Music(*parts)
     if not found.train or not found.validation:
         raise BadInput(f"{recipe.data}: no prepared pieces to train and validate on; run prepare first")
+    held = sorted({piece.corpus for piece in found.train})
+    for corpus in recipe.emphasis:
+        if corpus not in held:
+            raise BadInput(f"emphasis: there is no {corpus} to train on in {recipe.data}; name {', '.join(held)}")
     return found._replace(validation=some(found.validation, recipe.validate_notes))
 
 
@@ -77,7 +81,7 @@ class Run:
 
     def __init__(self, recipe: Recipe, folder: Path, music: Music, start: Weights | None = None) -> None:
         self.recipe, self.folder, self.music = recipe, folder, music
-        self._claim()
+        self._check()
         keras.utils.set_random_seed(recipe.seed)
         self.streams = Streams(music.train, recipe.batch, recipe.steps, recipe.seed, recipe.augment, recipe.emphasis)
         self.model = build(recipe, start)
@@ -87,19 +91,25 @@ class Run:
         self._losses = np.zeros(1 + len(ATTRIBUTES))  # summed since the last validation
         if (folder / "checkpoint.npz").exists():
             self._restore()
+        folder.mkdir(parents=True, exist_ok=True)
+        write_recipe(recipe, folder / "recipe.yaml")  # only now: what is refused leaves no trace
+        for torn in folder.glob("*.partial.npz"):  # of a run that was killed
+            torn.unlink(missing_ok=True)
 
-    def _claim(self) -> None:
-        """Make the folder this recipe's. Raises `BadInput` where it is another's.
+    def _check(self) -> None:
+        """Raises `BadInput` where the folder is another recipe's.
 
         The arrays may have moved; a run may be made longer while its learning rate is level, and be shown
         other things.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
         file = self.folder / "recipe.yaml"
         movable = {key: getattr(self.recipe, key) for key in MOVABLE}
         if file.exists() and replace(read_recipe(file), **movable) != self.recipe:
             raise BadInput(f"{self.folder}: it holds a run of another recipe ({file}); give another folder with --out")
-        write_recipe(self.recipe, file)
+
+    def _extent(self) -> list[int]:
+        """Pieces and tokens to learn from."""
+        return [len(self.music.train), sum(len(piece.columns["dt"]) for piece in self.music.train)]
 
     def _variables(self) -> list[keras.Variable]:
         return [*self.model.variables, *self.model.optimizer.variables]
@@ -111,18 +121,25 @@ class Run:
             "history": self.history,
             "losses": self._losses.tolist(),
             "streams": self.streams.state(),
+            "music": self._extent(),
         }
-        arrays = {f"v{i}": keras.ops.convert_to_numpy(v) for i, v in enumerate(self._variables())}
-        _write(self.folder / "checkpoint.npz", state=np.array(json.dumps(state)), **arrays)
+        values = {f"v{i}": keras.ops.convert_to_numpy(v) for i, v in enumerate(self._variables())}
+        arrays.write(self.folder / "checkpoint.npz", state=np.array(json.dumps(state)), **values)
 
     def _restore(self) -> None:
-        with np.load(self.folder / "checkpoint.npz", allow_pickle=False) as file:
+        path = self.folder / "checkpoint.npz"
+        try:
+            found = arrays.read(path)
+            state = json.loads(str(found["state"]))
             for i, variable in enumerate(self._variables()):
-                variable.assign(file[f"v{i}"])
-            state = json.loads(str(file["state"]))
+                variable.assign(found[f"v{i}"])
+        except (arrays.Damaged, KeyError, ValueError):
+            raise BadInput(f"{path}: it is damaged; delete it to begin anew, or give another --out") from None
+        if state.get("music", self._extent()) != self._extent():
+            raise BadInput(f"{self.recipe.data}: not the music that {self.folder} began with; give another --out")
+        self.streams.restore(state["streams"])
         self.done, self.seconds, self.history = state["done"], state["seconds"], state["history"]
         self._losses = np.array(state["losses"], float)
-        self.streams.restore(state["streams"])
 
     @property
     def stale(self) -> int:
@@ -181,7 +198,7 @@ class Run:
         }
         self._losses[:] = 0
         if score.nats_per_note < min((row["nats_per_note"] for row in self.history), default=np.inf):
-            _write(self.folder / "best.npz", **parameters)  # so that it can be exported while training goes on
+            arrays.write(self.folder / "best.npz", **parameters)  # so that it can be exported while training goes on
         self.history.append(row)
         for name, value in row.items():
             if np.isnan(value):
@@ -194,7 +211,7 @@ class Run:
 
 def build(recipe: Recipe, start: Weights | None = None) -> keras.Model:
     """The compiled training graph, at the parameters of `start`. Raises `BadInput`."""
-    network = model.build(recipe.shape, recipe.batch, recipe.dropout, recipe.precision)
+    network = model.build(recipe.shape, recipe.batch, recipe.dropout, recipe.precision, recipe.seed)
     if start is not None:
         if start.shape != recipe.shape:
             raise BadInput(
@@ -218,9 +235,10 @@ class _Bar:
     def __init__(self, recipe: Recipe, done: int) -> None:
         self._events = recipe.batch * recipe.steps
         self._smooth: np.ndarray | None = None
+        name = TextColumn("{task.description}", markup=False)
         columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[line]}"), TimeRemainingColumn())
-        self._progress = Progress(TextColumn(recipe.name), *columns, speed_estimate_period=120)
-        self._task = self._progress.add_task("", total=recipe.updates, completed=done, line="")
+        self._progress = Progress(name, *columns, speed_estimate_period=120)
+        self._task = self._progress.add_task(recipe.name, total=recipe.updates, completed=done, line="")
 
     def __enter__(self) -> _Bar:
         self._progress.start()
@@ -235,13 +253,6 @@ class _Bar:
         *nats, took_s = self._smooth.tolist()
         parts = " ".join(f"{name} {value:.3f}" for name, value in zip(ATTRIBUTES, nats, strict=True))
         self._progress.update(self._task, completed=done, line=f"{self._events / took_s:,.0f} events/s  {parts}")
-
-
-def _write(path: Path, **arrays: np.ndarray) -> None:
-    """The file is there whole, as it was or as it is now."""
-    partial = path.with_suffix(".partial.npz")
-    np.savez(partial, **arrays)
-    os.replace(partial, path)
 
 
 def write_history(history: Sequence[dict[str, float]], folder: Path) -> None:

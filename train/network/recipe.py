@@ -17,6 +17,10 @@ from train.network.augment import Amounts
 EXAMPLE = "config/train-open.yaml"
 SPLITS = ("split", "split_free")  # columns of the manifest
 PRECISIONS = ("float32", "bfloat16")
+SIZES = tuple(f"shape: {name}" for name in vars(model.Shape()))
+NOT_ZERO = ("batch", "steps", "updates", "validate_every", "validate_notes", "clip", *SIZES)
+SHARES = ("dropout", "no_clock", "no_style", "two_players", "midway")
+LARGEST = 2**31  # of any number: what dice take as a seed
 
 
 @dataclass(frozen=True)
@@ -63,9 +67,13 @@ def read_recipe(path: Path) -> Recipe:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"recipe {path}: it cannot be read ({error}); give a file such as {EXAMPLE}") from None
+    except RecursionError:
+        raise BadInput(f"recipe {path}: its brackets are too deep; give a file such as {EXAMPLE}") from None
     except yaml.YAMLError as error:
         raise BadInput(f"recipe {path}: it is not YAML ({' '.join(str(error).split())}); mend that line") from None
     recipe = Recipe(**_checked(f"recipe {path}:", Recipe, values))
+    if Path(recipe.name).name != recipe.name or recipe.name in ("", ".."):
+        raise BadInput(f"recipe {path}: name is {recipe.name!r}; give a name that a folder can have")
     choices = (("tier", tuple(TIERS)), ("split", SPLITS), ("precision", PRECISIONS))
     for key, known in choices:
         if getattr(recipe, key) not in known:
@@ -106,6 +114,17 @@ def _value(where: str, wanted: type, value: object) -> Any:
         return {key: _value(f"{where}.{key}", float, number) for key, number in value.items()}
     accepted = {float: (int, float), int: (int,), str: (str,), Path: (str,)}[wanted]
     if not isinstance(value, accepted) or isinstance(value, bool):
-        kind = {float: "a number", int: "a whole number", str: "text", Path: "a folder"}[wanted]
+        kind = {float: "a number such as 0.001", int: "a whole number", str: "text", Path: "a folder"}[wanted]
         raise BadInput(f"{where} is {value!r}; give {kind}")
+    if isinstance(value, (int, float)):
+        _check_range(where, value)
     return wanted(value)
+
+
+def _check_range(where: str, value: float) -> None:
+    """No number of a recipe means anything below nothing; `where` ends with its key."""
+    most = 1 if where.endswith(SHARES) else LARGEST
+    if not 0 <= value <= most:  # nor one that is no number
+        raise BadInput(f"{where} is {value}; give 0 to {most}")
+    if where.endswith(NOT_ZERO) and not value:
+        raise BadInput(f"{where} is 0; give more")
