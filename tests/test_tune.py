@@ -52,6 +52,16 @@ def test_a_dozen_files_are_split_by_piece_and_takes_stay_together() -> None:
     assert not songs[0] & songs[1] and not songs[0] & songs[2] and not songs[1] & songs[2]
 
 
+def test_numbered_pieces_are_pieces_and_a_piece_of_many_takes_is_learnt_from() -> None:
+    numbered = [corpora.piece(seed, 20)._replace(name=f"solo_{seed:02}.mid") for seed in range(20)]
+    assert [len(part) for part in tune.split(numbered)[:3]] == [16, 2, 2]
+    takes = [corpora.piece(seed, 20)._replace(name=f"song ({seed}).mid") for seed in range(30)]
+    others = [corpora.piece(seed, 20)._replace(name=f"{chr(97 + seed)}.mid") for seed in range(11)]
+    parts = tune.split(takes + others)
+    assert len(parts.train) >= 30 and parts.validation and parts.test
+    assert all(piece.name.startswith("song") for piece in parts.train[-30:])
+
+
 def test_a_few_files_are_split_by_time_and_no_note_is_in_two_parts() -> None:
     found = [corpora.piece(seed, 300) for seed in range(3)]
     parts = tune.split(found)
@@ -124,5 +134,8 @@ def test_info_tells_of_weights_runs_and_arrays(base: Path) -> None:
     assert "1 x 16 LSTM" in done.output and "CC BY 4.0" in done.output
     assert "validated at update 2 of 2" in done.output
     assert "permissive" in done.output and "tunes" in done.output
+    (base / "card.yaml").write_text((base / "card.yaml").read_text().replace("\ncurve:", "\ncurves:"))
+    older = CliRunner().invoke(cli.app, ["info", str(base)])
+    assert older.exit_code == 2 and "its card.yaml is not as export writes it ('curve')" in older.stderr
     nothing = CliRunner().invoke(cli.app, ["info", "nothing"])
     assert nothing.exit_code == 2 and "no such set" in nothing.stderr

@@ -6,6 +6,7 @@ parameters are kept.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import tempfile
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from improv.net.weights import find
 from train import fit
 from train.corpora import corpus
 from train.corpora.pieces import Piece, between, load
-from train.corpora.splits import composition
+from train.corpora.splits import compositions
 from train.judge import evaluate
 from train.judge.evaluate import Weights
 from train.network import likelihood
@@ -69,7 +70,7 @@ class Outcome:
 def place(name: str) -> Path:
     """Where the set goes: ./weights/NAME, or a path as it stands. Raises `BadInput` where something else is."""
     out = Path(name) if Path(name).name != name else Path("weights") / name
-    text = (out / "card.yaml").read_text(encoding="utf-8") if (out / "card.yaml").is_file() else ""
+    text = (out / "card.yaml").read_text(encoding="utf-8", errors="replace") if (out / "card.yaml").is_file() else ""
     if out.exists() and (not out.is_dir() or any(out.iterdir())) and "\ntuned:" not in text:
         raise BadInput(f"--out {name}: {out} is there already, and tuning did not make it; give another name")
     return out
@@ -90,14 +91,15 @@ def own_pieces(folder: Path, jobs: int) -> tuple[Parts, str]:
 def split(found: Sequence[Piece]) -> Parts:
     """80/10/10: takes of one composition stay together; a few files are each split by time."""
     groups: dict[str, list[Piece]] = {}
-    for piece in found:
-        groups.setdefault(composition(piece.name), []).append(piece)
+    for key, piece in zip(compositions([piece.name for piece in found]), found, strict=True):
+        groups.setdefault(key, []).append(piece)
     if len(groups) < FEWEST_FILES:
         edges = np.cumsum((0, 1 - 2 * SHARE, SHARE, SHARE))
         cut = [[between(piece, *edges[i : i + 2]) for piece in found] for i in range(3)]
         return Parts(*([piece for piece in part if piece.notes] for part in cut), by_time=True)
     parts: tuple[list[Piece], list[Piece], list[Piece]] = ([], [], [])
-    for name in sorted(groups, key=lambda name: hashlib.sha256(name.encode()).digest()):
+    large = {name for name, group in groups.items() if len(group) > SHARE * len(found)}  # to learn from, if need not be
+    for name in sorted(groups, key=lambda name: (name in large, hashlib.sha256(name.encode()).digest())):
         short = next((part for part in parts[1:] if len(part) < SHARE * len(found)), parts[0])
         short.extend(groups[name])
     return Parts(*parts, by_time=False)
@@ -112,7 +114,7 @@ def recipe(weights: Weights, name: str, parts: Parts) -> Recipe:
         name=name,
         data=Path(),
         tier=weights.tier,
-        split=str(_card(weights)["held_out"]["split"]),
+        split=weights.split,
         start=str(weights.card.name),
         shape=weights.shape,
         batch=BATCH,
@@ -130,13 +132,14 @@ def recipe(weights: Weights, name: str, parts: Parts) -> Recipe:
 def tune(name: str, parts: Parts, out: Path, command: str) -> Outcome:
     """Train on `parts` from the weights `name` and write the folder `out`. Raises `BadInput`."""
     weights = evaluate.read_weights(find(name))
-    wanted = recipe(weights, out.name, parts)
+    wanted, heard = recipe(weights, out.name, parts), _heard(weights, parts, out.name)
     with tempfile.TemporaryDirectory() as scratch:
         run = fit.Run(wanted, Path(scratch), fit.Music(parts.train, parts.validation), weights)
-        run.fit()
+        with contextlib.suppress(FloatingPointError):  # what was best before stands
+            run.fit()
         history = run.history
         _, tuned = export.read_run(Path(scratch))
-    before, after = (_nats(values, weights, parts.test) for values in (weights.values, tuned))
+    before, after = (_nats(values, weights, parts.test) for values in (weights.values, export.shipped(tuned)))
     curve = [row["nats_per_note"] for row in history]
     outcome = Outcome(parts, before, after, (curve[0], min(curve)))
     values = tuned if outcome.better else weights.values
@@ -145,8 +148,8 @@ def tune(name: str, parts: Parts, out: Path, command: str) -> Outcome:
         recipe=wanted,
         **examined._asdict(),
         history=history,
-        **_heard(weights, parts, out.name),
-        held_out=evaluate.summary(evaluate.network(values, weights.shape, parts.test)),
+        **heard,
+        held_out=evaluate.summary(evaluate.network(export.shipped(values), weights.shape, parts.test)),
         baselines={},
         retrain=[command],
         tuned={
@@ -165,13 +168,14 @@ def _nats(values: dict[str, np.ndarray], weights: Weights, source: Sequence[Piec
     return likelihood.total(likelihood.network(values, weights.shape, source)).nats_per_note
 
 
-def _card(weights: Weights) -> dict[str, Any]:
-    values: dict[str, Any] = yaml.safe_load(weights.card.text)
-    return values
-
-
 def _heard(weights: Weights, parts: Parts, name: str) -> dict[str, Any]:
-    """What the set was trained on: what the old one was, and the musician's own files."""
+    """What the set was trained on: what the old one was, and the musician's own files. Raises `BadInput`."""
+    try:
+        rows = yaml.safe_load(weights.card.text)["corpora"].items()
+        old = {corpus: {key: row[key] for key in ("licence", "files", "notes")} for corpus, row in rows}
+    except (KeyError, TypeError, AttributeError):
+        where = weights.card.folder
+        raise BadInput(f"weights {where}: its card.yaml does not say what they were trained on; export again") from None
     notes = sum(piece.notes for piece in parts.train)
     own = {"licence": "its musician's own", "files": len({piece.name for piece in parts.train}), "notes": notes}
-    return {"corpora": {**_card(weights)["corpora"], f"{name} (own files)": own}, "styles": weights.card.styles}
+    return {"corpora": {**old, f"{name} (own files)": own}, "styles": weights.card.styles}

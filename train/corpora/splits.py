@@ -30,10 +30,15 @@ def split(key: str) -> str:
 
 def splits(names: Sequence[str]) -> list[str]:
     """One a file of a corpus."""
+    return [split(key) for key in compositions(names)]
+
+
+def compositions(names: Sequence[str]) -> list[str]:
+    """One a file of a corpus: alike for the takes of a piece."""
     found = [composition(name) for name in names]
     takes = Counter(found)
     return [
-        split(key if takes[key] <= MOST_TAKES else composition(name, numbered=True))
+        key if takes[key] <= MOST_TAKES else composition(name, numbered=True)
         for key, name in zip(found, names, strict=True)
     ]
 
