@@ -30,6 +30,14 @@ def test_the_shipped_set_loads_by_name_and_is_small() -> None:
     assert sum(file.stat().st_size for file in weights.find("open").iterdir()) <= 16e6
 
 
+def test_concert_loads_by_name_and_says_its_licence() -> None:
+    folder = Path(__file__).parents[1] / "weights" / "concert"
+    card, _ = weights.load(str(folder))
+    assert card.licence == "CC BY-NC-SA 4.0" and "NonCommercial" in (folder / "LICENSE").read_text()
+    assert card.fingerprint == codec.FINGERPRINT and card.styles["classical"] > 5_000_000
+    assert sum(file.stat().st_size for file in folder.iterdir()) <= 48e6
+
+
 def test_a_set_loads_by_its_path(copy: Path) -> None:
     assert weights.load(str(copy))[0].name == "mine"
 
