@@ -130,6 +130,8 @@ def fit(
         _check_folder("--out", folder)
         try:
             begin = evaluate.read_weights(find(wanted.start)) if wanted.start else None
+            if begin and begin.split != wanted.split:
+                print(f"weights {wanted.start}: trained by {begin.split}, so they may have heard what {wanted.split} tests")
             with _writing("--out", folder):
                 run = fit.Run(wanted, folder, fit.music(wanted), begin)
                 with _until_signalled() as stopped:
