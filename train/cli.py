@@ -131,7 +131,7 @@ def fit(
         try:
             begin = evaluate.read_weights(find(wanted.start)) if wanted.start else None
             if begin and begin.split != wanted.split:
-                print(f"weights {wanted.start}: trained by {begin.split}; they may have heard what {wanted.split} tests")
+                print(f"weights {wanted.start}: trained by {begin.split}; it may have heard what {wanted.split} tests")
             with _writing("--out", folder):
                 run = fit.Run(wanted, folder, fit.music(wanted), begin)
                 with _until_signalled() as stopped:
