@@ -94,6 +94,7 @@ def by_token(
 
     `done` is told of every window how many tokens it brought.
     """
+    batch = max(1, min(batch, len(source)))  # no idle rows
     graph = model.build(shape, batch)
     load_parameters(graph, values)
     scored = [Scored.blank(piece) for piece in source]
