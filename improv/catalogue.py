@@ -21,6 +21,7 @@ def lines(cards: Sequence[Card]) -> Iterator[str]:
         yield f"{name:{widths[0]}}  {licence:{widths[1]}}  {numbers}  {where}"
         if i:
             yield from _below(cards[i - 1])
+    yield "nats/note: how hard its own test music is for each, less is better; across sets it does not compare"
 
 
 def _row(card: Card) -> tuple[str, ...]:

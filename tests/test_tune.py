@@ -84,6 +84,7 @@ def test_it_learns_from_a_musician_and_the_result_plays(base: Path, tmp_path: Pa
     done = CliRunner().invoke(cli.app, ["tune", str(base), str(files), "--out", str(tmp_path / "me"), "--jobs", "1"])
     assert done.exit_code == 0, done.output
     assert "12 kept, 1 damaged" in done.output and "split by piece" in done.output
+    assert "left out: mine/broken.mid: it is" in done.output and "CC BY 4.0" in done.output
     card, _ = weights.load(str(tmp_path / "me"))
     values = yaml.safe_load(card.text)
     worth = values["tuned"]["nats_per_note"]

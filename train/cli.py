@@ -177,21 +177,21 @@ def tune(
     with _at_the_door():
         _choose_backend()
         _load("tensorflow", "keras")
-        from improv.net.weights import find
+        from improv.net.weights import Card, find
         from train import tune
 
-        find(weights)
+        licence = Card.read(find(weights)).licence
         folder = tune.place(out)
         _check_folder("--out", folder)
         with _writing("--out", folder):
             parts, report = tune.own_pieces(midi, jobs)
         print(report)
         how = "each file split by time, as they are few" if parts.by_time else "split by piece"
-        counts = ", ".join(f"{sum(p.notes for p in part):,}" for part in parts[:3])
-        print(f"{counts} notes to learn from, to stop on, to report ({how})", flush=True)
+        learn, stop, told = (f"{sum(p.notes for p in part):,}" for part in parts[:3])
+        print(f"{learn} notes to learn from, {stop} to decide when to stop, {told} to report on ({how})", flush=True)
         with _writing("--out", folder):
             print(tune.tune(weights, parts, folder, f"improv-train tune {weights} {midi} --out {out}"))
-        print(f"{folder}: written; improv listen --weights {out}")
+        print(f"{folder}: written, under the licence of {weights} ({licence}); improv listen --weights {out}")
 
 
 @app.command()

@@ -37,6 +37,7 @@ BATCH, STEPS = 16, 64
 PASSES = 10  # over the files
 MOST_UPDATES = 1500  # some minutes on two cores
 VALIDATIONS = 12
+SHOWN = 8  # files that were left out
 
 
 class Parts(NamedTuple):
@@ -85,7 +86,13 @@ def own_pieces(folder: Path, jobs: int) -> tuple[Parts, str]:
         found = [read.piece(i) for read in load(Path(scratch)) for i in range(len(read.info["length"]))]
     if sum(piece.notes for piece in found) < LEAST_NOTES:
         raise BadInput(f"{folder}: fewer than {LEAST_NOTES} notes can be used there; give more MIDI files")
-    return split(found), str(report).partition(";")[0]
+    return split(found), "\n".join([str(report).partition(";")[0], *_left_out(report.dropped)])
+
+
+def _left_out(dropped: Sequence[tuple[str, str, str]]) -> list[str]:
+    """The first of the files that could not be used, each with the reason."""
+    lines = [f"  left out: {name}: {reason}" for name, _, reason in dropped[:SHOWN]]
+    return [*lines, f"  and {len(dropped) - SHOWN} more"] if len(dropped) > SHOWN else lines
 
 
 def split(found: Sequence[Piece]) -> Parts:
