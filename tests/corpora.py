@@ -11,7 +11,7 @@ from pathlib import Path
 import mido
 import numpy as np
 
-from train.corpora import prepare
+from train.corpora import archives, prepare
 from train.corpora.pieces import Piece, packed_held
 
 PARTS = ("train", "train", "train", "validation", "test")
@@ -69,3 +69,8 @@ def improv_train(*arguments: str, status: int = 0) -> str:
     )
     assert done.returncode == status, done.stderr + done.stdout
     return done.stderr + done.stdout
+
+
+def members(corpus: Path) -> list[tuple[str, bytes]]:
+    """Name and contents of every MIDI file of a folder or an archive."""
+    return [(member.name, member.data) for member in archives.members(corpus) if not member.problem]

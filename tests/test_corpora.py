@@ -25,11 +25,9 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def files_of_music() -> list[tuple[str, bytes]]:
-    from train.corpora import prepare
+    from tests import corpora
 
-    return list(prepare.members(CORPORA / "giantmidi_sample.tar.xz")) + list(
-        prepare.members(CORPORA / "mutopia_piano.tar.xz")
-    )
+    return [*corpora.members(CORPORA / "giantmidi_sample.tar.xz"), *corpora.members(CORPORA / "mutopia_piano.tar.xz")]
 
 
 @pytest.fixture(scope="module")

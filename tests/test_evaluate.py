@@ -67,7 +67,7 @@ def weights(folder: Path) -> evaluate.Weights:
 
 @pytest.fixture(scope="module")
 def scored(weights: evaluate.Weights) -> list[likelihood.Scored]:
-    return evaluate.by_token(weights, PIECES, "network")
+    return evaluate.by_token(weights.values, weights.shape, PIECES, "network")
 
 
 def melody(
@@ -291,7 +291,7 @@ def test_what_sounds_in_an_answer_is_counted_from_the_question() -> None:
 
 
 def test_token_by_token_is_the_same_in_all(weights: evaluate.Weights, scored: list[likelihood.Scored]) -> None:
-    together = likelihood.network(weights.values, SHAPE, PIECES, batch=2, steps=64)
+    together = [s.total for s in likelihood.by_token(weights.values, SHAPE, PIECES, batch=2, steps=64)]
     for one, other in zip(scored, together, strict=True):
         assert one.total.nats == pytest.approx(other.nats, rel=1e-4)
     assert hears.per_note(scored) == pytest.approx(likelihood.total(together).nats_per_note, rel=1e-4)
@@ -301,7 +301,7 @@ def test_players_are_told_as_training_tells_them(weights: evaluate.Weights) -> N
     piece = PIECES[1]
     split = int(np.median(piece.columns["what"][piece.columns["what"] < codec.OFF]))
     who = np.where(piece.columns["what"] % codec.PITCHES < split, 1, 2)
-    (told,) = evaluate.by_token(weights, [piece], "who", [who])
+    (told,) = evaluate.by_token(weights.values, weights.shape, [piece], "who", [who])
     window = batches.window(piece, 0, 300, Augment(who_split=split))
     graph = model.build(SHAPE, 1)
     likelihood.load_parameters(graph, weights.values)
@@ -341,7 +341,7 @@ def test_a_session_is_its_pieces_one_after_the_other(
     assert joined.notes == sum(piece.notes for piece in PIECES)
     assert (joined.held == packed_held(joined.columns["what"])).all()
     assert PIECES[1].columns["dt"][0] == 0  # the pieces stay as they were
-    scored = evaluate.by_token(weights, [piece._replace(style=1) for piece in PIECES], "network")
+    scored = evaluate.by_token(weights.values, weights.shape, [piece._replace(style=1) for piece in PIECES], "network")
     assert hears.long_session(weights, scored, 1) == {}  # too little music
     monkeypatch.setattr(hears, "LONG_S", 16.0)
     found = hears.long_session(weights, scored, 1)["own"]

@@ -139,7 +139,7 @@ def test_no_wait_is_lost() -> None:
 @pytest.mark.skipif(not DATA.is_dir(), reason="the corpora are not beside this checkout")
 @pytest.mark.parametrize("name", ["giantmidi_sample", "mutopia_piano", "js_fakes", "weimar_jazz"])
 def test_both_readers_hear_the_same_in_real_music(name: str) -> None:
-    for _, data in list(prepare.members(DATA / f"{name}.tar.xz"))[::45]:
+    for _, data in corpora.members(DATA / f"{name}.tar.xz")[::45]:
         ppqn, tracks = reader.messages(data)
         assert files.score_of(ppqn, tracks) == files.read(data)
 

@@ -25,7 +25,6 @@ from train.corpora.pieces import Piece, between, load
 from train.corpora.splits import compositions
 from train.judge import evaluate
 from train.judge.evaluate import Weights
-from train.network import likelihood
 from train.network.augment import Amounts
 from train.network.recipe import Recipe
 from train.ship import card, export
@@ -146,33 +145,32 @@ def tune(name: str, parts: Parts, out: Path, command: str) -> Outcome:
             run.fit()
         history = run.history
         _, tuned = export.read_run(Path(scratch))
-    before, after = (_nats(values, weights, parts.test) for values in (weights.values, export.shipped(tuned)))
+    before, after = (
+        evaluate.summary(evaluate.network(values, weights.shape, parts.test))
+        for values in (weights.values, export.shipped(tuned))
+    )
     curve = [row["nats_per_note"] for row in history]
-    outcome = Outcome(parts, before, after, (curve[0], min(curve)))
-    values = tuned if outcome.better else weights.values
+    outcome = Outcome(parts, before["nats_per_note"], after["nats_per_note"], (curve[0], min(curve)))
+    values, held_out = (tuned, after) if outcome.better else (weights.values, before)
     examined = export.examine(values, weights.shape, parts.validation, export.long_piece(parts.test, 1000))
     facts = card.Facts(
         recipe=wanted,
         **examined._asdict(),
         history=history,
         **heard,
-        held_out=evaluate.summary(evaluate.network(export.shipped(values), weights.shape, parts.test)),
+        held_out=held_out,
         baselines={},
         retrain=[command],
         tuned={
             "from": weights.card.name,
             "files": len({piece.name for part in parts[:3] for piece in part}),
             "split": "by time" if parts.by_time else "by file",
-            "nats_per_note": {"before": before, "after": after},
+            "nats_per_note": {"before": outcome.before, "after": outcome.after},
             "parameters": "tuned" if outcome.better else f"those of {weights.card.name}: tuning made them no better",
         },
     )
     export.write(out, export.shipped(values), weights.shape, facts)
     return outcome
-
-
-def _nats(values: dict[str, np.ndarray], weights: Weights, source: Sequence[Piece]) -> float:
-    return likelihood.total(likelihood.network(values, weights.shape, source)).nats_per_note
 
 
 def _heard(weights: Weights, parts: Parts, name: str) -> dict[str, Any]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import groupby
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +12,7 @@ from improv.music.damper import Damper
 from improv.music.events import NoteOn
 from improv.music.timeline import Timeline
 from improv.net import codec
-from train.corpora import archives, reader
+from train.corpora import reader
 
 MIN_NOTES = 16
 LONGEST_S = 24 * 3600  # a longer file has a broken clock
@@ -102,8 +100,3 @@ def _beats(ticks: np.ndarray, lines: list[Timeline], metric: bool) -> dict[str, 
     # A timeline of arrays: the same sums as for one tick.
     every = Timeline(bpm, bar_beat=bar_beat, metre=(above, below))
     return {"phase": phase, "bar": every.bar_position(ticks), "tempo": np.log2(every.bpm / 120)}
-
-
-def members(corpus: Path) -> Iterator[tuple[str, bytes]]:
-    """Name and contents of every MIDI file of a folder or an archive, in a fixed order."""
-    return ((member.name, member.data) for member in archives.members(corpus) if not member.problem)

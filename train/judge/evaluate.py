@@ -32,7 +32,6 @@ from train.network.recipe import SPLITS
 TICK_MS = 60_000 / 120 / 48  # at 120 bpm, as free playing is counted
 TO_10MS = 2 * float(np.log(TICK_MS / 10))  # nats per note
 SHIFT_MS = 1000  # the longest time shift of the 388-event scheme
-BATCH = 32
 LARGEST = 2**16  # of a shape's sizes
 SPLIT = "split_free"  # where a card names none
 BASELINE_TOKENS = 6_000_000  # that the baselines learn from, at random if there are more: they take 500 bytes each
@@ -147,30 +146,23 @@ def _piece(corpus: str, piece: prepare.Piece) -> Piece:
 
 def network(values: Mapping[str, np.ndarray], shape: model.Shape, source: Sequence[Piece]) -> list[PieceNats]:
     """As `likelihood.network`, with a progress bar."""
-    return [scored.total for scored in _by_token(values, shape, source, "network", None)]
+    return [scored.total for scored in by_token(values, shape, source, "network")]
 
 
 def by_token(
-    weights: Weights, source: Sequence[Piece], said: str, players: Sequence[np.ndarray] | None = None
-) -> list[Scored]:
-    """As `likelihood.by_token`, with a progress bar that says what it is."""
-    return _by_token(weights.values, weights.shape, source, said, players)
-
-
-def _by_token(
     values: Mapping[str, np.ndarray],
     shape: model.Shape,
     source: Sequence[Piece],
     said: str,
-    players: Sequence[np.ndarray] | None,
+    players: Sequence[np.ndarray] | None = None,
 ) -> list[Scored]:
+    """As `likelihood.by_token`, with a progress bar that says what it is."""
     if not source:
         return []
     with Progress() as progress:
         task = progress.add_task(said, total=sum(len(piece.columns["dt"]) for piece in source))
-        batch = min(BATCH, len(source))
         return likelihood.by_token(
-            values, shape, source, batch, players=players, done=lambda tokens: progress.advance(task, tokens)
+            values, shape, source, players=players, done=lambda tokens: progress.advance(task, tokens)
         )
 
 

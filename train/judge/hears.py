@@ -97,7 +97,7 @@ def long_session(weights: Weights, scored: Sequence[Scored], seed: int) -> dict[
     streams = [end_to_end([s.piece for s in before + late]) for before, late in sessions.values()]
     found = {}
     for (corpus, (before, late)), stream in zip(
-        sessions.items(), evaluate.by_token(weights, streams, "a long session"), strict=True
+        sessions.items(), evaluate.by_token(weights.values, weights.shape, streams, "a long session"), strict=True
     ):
         carried = _taken_apart(stream, before, late)
         found[corpus] = {
@@ -166,7 +166,7 @@ def style(weights: Weights, scored: Sequence[Scored], seed: int) -> dict[str, An
     }
     told = [(number, other) for number in samples for other in (0, *learned) if other != number]
     source = [s.piece._replace(style=other) for number, other in told for s in samples[number]]
-    rescored = iter(evaluate.by_token(weights, source, "style"))
+    rescored = iter(evaluate.by_token(weights.values, weights.shape, source, "style"))
     other_way = {pair: per_note([next(rescored) for _ in samples[pair[0]]]) for pair in told}
     found = {}
     for number, own in samples.items():
@@ -186,7 +186,7 @@ def metre(weights: Weights, scored: Sequence[Scored], seed: int) -> dict[str, An
     metric = sample([s for s in scored if np.isfinite(s.piece.columns["bar"]).all()], SAMPLE_NOTES, seed)
     if not metric:
         return {}
-    without = evaluate.by_token(weights, [without_clock(s.piece) for s in metric], "metre")
+    without = evaluate.by_token(weights.values, weights.shape, [without_clock(s.piece) for s in metric], "metre")
     notes = sum(s.piece.notes for s in metric)
     return {"notes": notes, "with": per_note(metric), "without": per_note(without)}
 
@@ -205,7 +205,7 @@ def who(weights: Weights, scored: Sequence[Scored], seed: int) -> dict[str, Any]
     chosen = sample(scored, SAMPLE_NOTES, seed)
     upper = [_upper(s.piece) for s in chosen]
     players = [np.where(mask, MACHINE, PLAYER) for mask in upper]
-    told = evaluate.by_token(weights, [s.piece for s in chosen], "who", players)
+    told = evaluate.by_token(weights.values, weights.shape, [s.piece for s in chosen], "who", players)
     return {
         part: {"notes": notes_in(chosen, masks), "with": per_note(told, masks), "without": per_note(chosen, masks)}
         for part, masks in (("upper", upper), ("lower", [~mask for mask in upper]))

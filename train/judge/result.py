@@ -20,7 +20,7 @@ def collect(
     weights: Weights, held: Held, baselines: bool, net: Net | None, places: int
 ) -> tuple[dict[str, Any], list[Performance]]:
     """Figures ready for JSON, and what was played at so many places; without a `net` nothing is."""
-    scored = evaluate.by_token(weights, held.test, "network")
+    scored = evaluate.by_token(weights.values, weights.shape, held.test, "network")
     result = evaluate.summary([piece.total for piece in scored])
     result.update(hears.everything(weights, scored, SEED))
     result["baselines"] = evaluate.compare(held) if baselines and held.train and held.validation else {}

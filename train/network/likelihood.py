@@ -70,15 +70,9 @@ def load_parameters(network: keras.Model, values: Mapping[str, np.ndarray]) -> N
         variable.assign(values[variable.path].astype(np.float32))
 
 
-def network(
-    values: Mapping[str, np.ndarray],
-    shape: model.Shape,
-    source: Sequence[Piece],
-    batch: int = 32,
-    steps: int = 256,
-) -> list[PieceNats]:
+def network(values: Mapping[str, np.ndarray], shape: model.Shape, source: Sequence[Piece]) -> list[PieceNats]:
     """Score pieces with the training graph, the state carried through each from its start."""
-    return [scored.total for scored in by_token(values, shape, source, batch, steps)]
+    return [scored.total for scored in by_token(values, shape, source)]
 
 
 def by_token(
