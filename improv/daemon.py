@@ -29,7 +29,7 @@ from improv.net.weights import Card
 ONE_SIGNAL_NS = 100_000_000  # a group and its members are often told the same thing twice
 
 
-class Stop(NamedTuple):
+class Quit(NamedTuple):
     """Asks the loop to end."""
 
 
@@ -37,7 +37,7 @@ class OutletLost(NamedTuple):
     """The outlet's process died."""
 
 
-Inbox = queue.SimpleQueue[Heard | Sent | Stop | OutletLost]
+Inbox = queue.SimpleQueue[Heard | Sent | Quit | OutletLost]
 
 
 class Outlet(Protocol):
@@ -125,11 +125,11 @@ class Loop:
         self.tally = Tally()
 
     def run(self, replace_outlet: Callable[[], Outlet] | None = None, until: Callable[[], bool] | None = None) -> None:
-        """Until a Stop is posted, or `until` says so. Whatever ends it, it leaves silence."""
+        """Until a Quit is posted, or `until` says so. Whatever ends it, it leaves silence."""
         try:
             while until is None or not until():
                 item = self._wait()
-                if isinstance(item, Stop):
+                if isinstance(item, Quit):
                     return
                 if isinstance(item, OutletLost):
                     if replace_outlet is None:
@@ -150,7 +150,7 @@ class Loop:
         """Send at once, past the engine. Called on the driver's thread."""
         self.outlet.put(frame)
 
-    def _wait(self) -> Heard | Sent | Stop | OutletLost | None:
+    def _wait(self) -> Heard | Sent | Quit | OutletLost | None:
         """The next item, or None when the engine's deadline or the heartbeat is due."""
         now = now_ns()
         if now - self._beat_ns >= HEARTBEAT_NS:
@@ -270,7 +270,7 @@ class _Session:
         self.tally = self._loop.tally
 
     def run(self) -> None:
-        """Until a Stop is posted; leaves silence."""
+        """Until a Quit is posted; leaves silence."""
         be_prompt()
         print(self._wiring.describe(self._settings, self._card.name), flush=True)
         source = self._wiring.source
@@ -316,7 +316,7 @@ def _signals(inbox: Inbox) -> Iterator[None]:
     def on_signal(number: int, _frame: object) -> None:
         if not first_ns:
             first_ns.append(now_ns())
-            inbox.put(Stop())
+            inbox.put(Quit())
         elif now_ns() - first_ns[0] > ONE_SIGNAL_NS:
             os._exit(128 + number)
 

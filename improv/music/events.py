@@ -43,10 +43,58 @@ class Ask(NamedTuple):
 
 
 class Retime(NamedTuple):
-    """From this moment on, beats are counted on another timeline."""
+    """From this moment on, beats are counted on another timeline.
+
+    Its beats go on from those before, except at a `jump`: there the song begins anew or goes on elsewhere.
+    """
 
     time_ns: int
     timeline: Timeline
+    jump: bool = False
+
+
+class Tick(NamedTuple):
+    """A tick of a MIDI clock: 24 of them make a quarter note."""
+
+    time_ns: int
+
+
+class Start(NamedTuple):
+    """The master plays from the top: its next tick is the first beat."""
+
+    time_ns: int
+
+
+class Stop(NamedTuple):
+    """The master stands still."""
+
+    time_ns: int
+
+
+class Continue(NamedTuple):
+    """The master plays on from where it stands: its next tick is that position."""
+
+    time_ns: int
+
+
+class SongPosition(NamedTuple):
+    """Where the master will go on from, in sixteenth notes from the top of the song."""
+
+    time_ns: int
+    sixteenths: int
+
+
+class Tap(NamedTuple):
+    """The player taps the beat."""
+
+    time_ns: int
+
+
+class FreeWheel(NamedTuple):
+    """The ticks of the clock stay away (`lost`) and the beat goes on without them, or they are back."""
+
+    time_ns: int
+    lost: bool
 
 
 class InputLost(NamedTuple):
@@ -61,5 +109,6 @@ class Yield(NamedTuple):
     time_ns: int
 
 
+Clock = Tick | Start | Stop | Continue | SongPosition
 Heard = NoteOn | NoteOff | Pedal | Ask | Retime | InputLost
 Played = NoteOn | NoteOff | Yield
