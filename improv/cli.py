@@ -79,6 +79,23 @@ def listen(
     out_channel: Annotated[int | None, Flag("--out-channel", help="The channel it plays on.")] = None,
     thru_channel: Annotated[int | None, Flag("--thru-channel", help="The channel your notes go on to.")] = None,
     turn_cc: Annotated[int | None, Flag("--turn-cc", help="A controller: answer now, or stop.")] = None,
+    tap_cc: Annotated[int | None, Flag("--tap-cc", help="A controller: tap the beat.")] = None,
+    clock: Annotated[str | None, Flag("--clock", help="The beat comes from: internal, midi or link.")] = None,
+    clock_in: Annotated[str | None, Flag("--clock-in", help="The port of the MIDI clock, if it is another.")] = None,
+    clock_offset_ms: Annotated[
+        float | None, Flag("--clock-offset-ms", help="The beat is so much later than the clock says.")
+    ] = None,
+    clock_out: Annotated[bool | None, Flag("--clock-out/--no-clock-out", help="Send a MIDI clock.")] = None,
+    click: Annotated[bool | None, Flag("--click/--no-click", help="Send a click on channel 10.")] = None,
+    metre: Annotated[str | None, Flag("--metre", help="Of the bars that are counted, such as 3/4.")] = None,
+    mode: Annotated[str | None, Flag("--mode", help="answer, or trade bars in turn.")] = None,
+    bars: Annotated[int | None, Flag("--bars", help="Of each turn, when bars are traded.")] = None,
+    enter: Annotated[str | None, Flag("--enter", help="An answer begins on the next bar, beat, or now.")] = None,
+    grid: Annotated[str | None, Flag("--grid", help="1/4, 1/8, 1/8t, 1/16, 1/16t or 1/32.")] = None,
+    quantize: Annotated[float | None, Flag("--quantize", help="0 to 1: how tightly it keeps to the grid.")] = None,
+    out_latency_ms: Annotated[
+        float | None, Flag("--out-latency-ms", help="Send so much earlier than it is to sound.")
+    ] = None,
     record: Annotated[str | None, Flag("--record", help="Write the session to a MIDI file in this folder.")] = None,
     config: ConfigFile = None,
     weights: Weights = None,
@@ -95,7 +112,9 @@ def listen(
         settings = _settings(
             config, weights=weights, style=style, temperature=temperature, top_p=top_p, bpm=bpm,
             random_seed=random_seed, api=api, virtual=virtual, thru=thru, in_channel=in_channel,
-            out_channel=out_channel, thru_channel=thru_channel, turn_cc=turn_cc, record=record,
+            out_channel=out_channel, thru_channel=thru_channel, turn_cc=turn_cc, tap_cc=tap_cc, clock=clock,
+            clock_in=clock_in, clock_offset_ms=clock_offset_ms, clock_out=clock_out, click=click, metre=metre,
+            mode=mode, bars=bars, enter=enter, grid=grid, quantize=quantize, out_latency_ms=out_latency_ms, record=record,
             **{"in": source, "out": sink},
         )  # fmt: skip
         from improv import daemon

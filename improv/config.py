@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import re
 import reprlib
 import types
 import typing
@@ -16,8 +17,9 @@ from typing import Any
 import yaml
 
 from improv import shipped
-from improv.engine import Musicianship
+from improv.engine import Musicianship, Time
 from improv.errors import BadInput
+from improv.music.grid import Grid
 from improv.music.turns import TurnRules
 from improv.net import codec
 from improv.net.sampler import Sampling
@@ -27,11 +29,16 @@ class BadSetting(BadInput):
     """A setting that cannot be; the message names the file and the key."""
 
 
+MS = 1_000_000
+GRIDS = {"1/4": 48, "1/8": 24, "1/8t": 16, "1/16": 12, "1/16t": 8, "1/32": 6}  # in ticks; t: triplets
+
+
 @dataclass(frozen=True)
 class PortSettings:
     input: str | None = None
     output: str | None = None  # a port, or `builtin`
     virtual: bool = False
+    clock: str | None = None  # the input the beat comes from; None: the one that is played
     api: str = "auto"
     aliases: Mapping[str, str] = field(default_factory=dict)
 
@@ -41,6 +48,43 @@ class ChannelSettings:
     input: int | None = None  # None: every channel
     output: int = 2
     thru: int = 1
+    click: int = 10
+
+
+@dataclass(frozen=True)
+class BeatSettings:
+    """Where the beat comes from and how answers keep to it (docs/time.md)."""
+
+    clock: str = "internal"
+    metre: str = "4/4"
+    clock_offset_ms: float = 0.0
+    enter: str = "beat"
+    grid: str = "1/16"
+    quantize: float = 0.0
+    clock_out: bool = False
+    click: bool = False
+
+    @property
+    def bar(self) -> tuple[int, int]:
+        """The metre: how many of which note make a bar."""
+        beats, _, unit = self.metre.partition("/")
+        return int(beats), int(unit)
+
+
+@dataclass(frozen=True)
+class ControlSettings:
+    """The controller number of each control; None: there is none."""
+
+    turn: int | None = None
+    tap: int | None = None
+    transport: int | None = None
+    clock_offset: int | None = None
+    out_latency: int | None = None
+
+    @property
+    def numbers(self) -> dict[int, str]:
+        """What each controller does."""
+        return {number: name for name, number in vars(self).items() if number is not None}
 
 
 @dataclass(frozen=True)
@@ -54,9 +98,13 @@ class Settings:
     longest_answer_s: float = 60.0
     forget_s: float = 30.0
     thru: bool | None = None  # None: on for `builtin` and `virtual`
-    turn_cc: int | None = None
     record: str | None = None
+    mode: str = "answer"
+    bars: int = 4
+    out_latency_ms: float = 0.0
     turns: TurnRules = field(default_factory=TurnRules)
+    beat: BeatSettings = field(default_factory=BeatSettings)
+    controls: ControlSettings = field(default_factory=ControlSettings)
     ports: PortSettings = field(default_factory=PortSettings)
     channels: ChannelSettings = field(default_factory=ChannelSettings)
 
@@ -66,12 +114,29 @@ class Settings:
             sampling=Sampling(self.temperature, self.top_p),
             style=codec.style_index(self.style),
             turns=self.turns,
-            bpm=self.bpm,
+            time=self._time(),
+            out_latency_ns=round(self.out_latency_ms * MS),
             longest_answer_s=self.longest_answer_s,
             forget_s=self.forget_s,
             listens_for_the_end=listens_for_the_end,
             seed=seed,
         )
+
+    def _time(self) -> Time:
+        beat = self.beat
+        return Time(
+            source=beat.clock,
+            bpm=self.bpm if beat.clock == "internal" else None,
+            metre=beat.bar,
+            offset_ns=round(beat.clock_offset_ms * MS),
+            enter=beat.enter,
+            grid=self.grid,
+            trade_bars=self.bars if self.mode == "trade" else None,
+        )
+
+    @property
+    def grid(self) -> Grid:
+        return Grid(GRIDS[self.beat.grid], self.beat.quantize)
 
 
 # Lowest and highest value of each number.
@@ -82,7 +147,15 @@ RANGES: dict[str, tuple[float, float]] = {
     "random_seed": (0, 999_999_999),
     "longest_answer_s": (1, 600),
     "forget_s": (1, 3600),
-    "turn_cc": (0, 119),
+    "bars": (1, 64),
+    "out_latency_ms": (0, 500),
+    "beat.clock_offset_ms": (-500, 500),
+    "beat.quantize": (0, 1),
+    "controls.turn": (0, 119),
+    "controls.tap": (0, 119),
+    "controls.transport": (0, 119),
+    "controls.clock_offset": (0, 119),
+    "controls.out_latency": (0, 119),
     "turns.silence": (0.5, 10),
     "turns.shortest_silence_s": (0.25, 5),
     "turns.longest_silence_s": (0.25, 10),
@@ -92,8 +165,16 @@ RANGES: dict[str, tuple[float, float]] = {
     "channels.input": (1, 16),
     "channels.output": (1, 16),
     "channels.thru": (1, 16),
+    "channels.click": (1, 16),
 }
-CHOICES = {"ports.api": ("auto", "alsa", "jack", "coremidi", "winmm")}
+CHOICES = {
+    "ports.api": ("auto", "alsa", "jack", "coremidi", "winmm"),
+    "mode": ("answer", "trade"),
+    "beat.clock": ("internal", "midi", "link"),
+    "beat.enter": ("bar", "beat", "now"),
+    "beat.grid": tuple(GRIDS),
+}
+METRE = re.compile(r"([1-9]|[12]\d|3[0-2])/(1|2|4|8|16|32)")
 
 
 def load(path: Path | None = None) -> Settings:
@@ -112,7 +193,20 @@ FLAGS = {
     "random_seed": "--random-seed",
     "longest_answer_s": "--longest-answer",
     "thru": "--thru",
-    "turn_cc": "--turn-cc",
+    "mode": "--mode",
+    "bars": "--bars",
+    "out_latency_ms": "--out-latency-ms",
+    "beat.clock": "--clock",
+    "beat.metre": "--metre",
+    "beat.clock_offset_ms": "--clock-offset-ms",
+    "beat.enter": "--enter",
+    "beat.grid": "--grid",
+    "beat.quantize": "--quantize",
+    "beat.clock_out": "--clock-out",
+    "beat.click": "--click",
+    "controls.turn": "--turn-cc",
+    "controls.tap": "--tap-cc",
+    "ports.clock": "--clock-in",
     "record": "--record",
     "ports.input": "--in",
     "ports.output": "--out",
@@ -201,6 +295,8 @@ def _checked(value: Any, kind: Any, key: str, label: str) -> Any:
         raise BadSetting(f"{label} is {value}; it must be from {low:,.12g} to {high:,.12g}")
     if key in CHOICES and value not in CHOICES[key]:
         raise BadSetting(f"{label} is {reprlib.repr(value)}; it must be one of {', '.join(CHOICES[key])}")
+    if key == "beat.metre" and not METRE.fullmatch(value):
+        raise BadSetting(f"{label} is {reprlib.repr(value)}; it must be a metre such as 4/4, 3/4 or 6/8")
     return value
 
 

@@ -9,22 +9,50 @@ import queue
 import secrets
 import signal
 import sys
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from improv.clock import now_ns
-from improv.config import Settings
-from improv.engine import LEAD_NS, Engine
+from improv.config import MS, Settings
+from improv.engine import Engine
 from improv.midi import ports, wire
-from improv.midi.outlet import BEAT, FORWARD, HEARTBEAT_NS, LET_GO, PLAY, YIELD, Frame, ProcessOutlet, Sent, Target
+from improv.midi.ears import Ears, clock_ears
+from improv.midi.link import Link
+from improv.midi.outlet import (
+    BEAT,
+    HEARTBEAT_NS,
+    LATENCY,
+    LET_GO,
+    PLAY,
+    TURN,
+    YIELD,
+    Duties,
+    Frame,
+    ProcessOutlet,
+    Report,
+    Sent,
+    Target,
+    retime_frame,
+)
 from improv.midi.recorder import Recorder, session_path, writable_folder
 from improv.midi.watch import Watch
-from improv.music.events import Ask, Heard, InputLost, NoteOff, NoteOn, Pedal, Played, Yield
+from improv.music.events import (
+    FreeWheel,
+    Heard,
+    InputLost,
+    NoteOff,
+    NoteOn,
+    OutLatency,
+    Played,
+    Retime,
+    TurnBegins,
+    Yield,
+)
+from improv.music.timeline import Timeline
 from improv.net import weights
 from improv.net.weights import Card
+from improv.tally import Tally
 
 ONE_SIGNAL_NS = 100_000_000  # a group and its members are often told the same thing twice
 
@@ -37,82 +65,12 @@ class OutletLost(NamedTuple):
     """The outlet's process died."""
 
 
-Inbox = queue.SimpleQueue[Heard | Sent | Quit | OutletLost]
+Inbox = queue.SimpleQueue[Heard | Report | Quit | OutletLost]
 
 
 class Outlet(Protocol):
     def put(self, frame: Frame) -> None: ...
     def close(self) -> None: ...
-
-
-@dataclass
-class Tally:
-    """What happened, for the line at the end. Times in ns; the latest thousands are kept."""
-
-    heard: int = 0
-    answered: int = 0
-    left_out: int = 0  # too late to be played
-    lateness: deque[int] = field(default_factory=lambda: deque(maxlen=100_000))  # of what was planned ahead
-    turnarounds: deque[int] = field(default_factory=lambda: deque(maxlen=10_000))  # last release to first note
-    takeovers: deque[int] = field(default_factory=lambda: deque(maxlen=10_000))  # turn decided to first note
-    _released_ns: int | None = None
-
-    def hear(self, event: Heard) -> None:
-        self.heard += isinstance(event, NoteOn)
-        if isinstance(event, NoteOn | NoteOff | Pedal):
-            self._released_ns = event.time_ns
-
-    def send(self, sent: Sent) -> None:
-        if not sent.message:
-            self.left_out += 1
-        elif isinstance(wire.meaning(sent.message, sent.sent_ns), NoteOn):
-            self.answered += 1
-            if self._released_ns is None:
-                self.lateness.append(sent.sent_ns - sent.due_ns)
-            else:
-                self.turnarounds.append(sent.sent_ns - self._released_ns)
-                self.takeovers.append(sent.sent_ns - sent.due_ns + LEAD_NS)
-                self._released_ns = None
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """By nearest rank; NaN where there are none."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else float("nan")
-
-
-class Ears:
-    """Takes messages from a driver: forwards them at once if asked to, then posts what they mean."""
-
-    def __init__(self, inbox: Inbox, settings: Settings, thru: Callable[[Frame], None] | None) -> None:
-        self._inbox, self._thru = inbox, thru
-        self._channel, self._thru_channel = settings.channels.input, settings.channels.thru
-        self._turn_cc = settings.turn_cc
-        self._pressed = False
-
-    def hear(self, message: bytes) -> None:
-        """Called on the driver's thread; must not block."""
-        now = now_ns()
-        if not wire.is_channel_message(message):
-            return
-        channel = wire.channel(message)
-        if self._channel not in (None, channel):
-            return
-        control = wire.control(message)
-        if control is not None and control[0] == self._turn_cc:
-            self._turn(control[1] >= 64, now)
-            return
-        if self._thru is not None:
-            drums = channel == wire.DRUMS
-            forwarded = message if drums else wire.on_channel(message, self._thru_channel)
-            self._thru(Frame(now, FORWARD, forwarded))
-        if channel != wire.DRUMS and (event := wire.meaning(message, now)) is not None:
-            self._inbox.put(event)
-
-    def _turn(self, pressed: bool, now: int) -> None:
-        if pressed and not self._pressed:
-            self._inbox.put(Ask(now))
-        self._pressed = pressed
 
 
 class Loop:
@@ -122,6 +80,7 @@ class Loop:
         self._engine, self._inbox, self.outlet = engine, inbox, outlet
         self._channel, self._recorder = channel, recorder
         self._beat_ns = 0
+        self._retime: Retime | None = None  # the last one: a new outlet needs it
         self.tally = Tally()
 
     def run(self, replace_outlet: Callable[[], Outlet] | None = None, until: Callable[[], bool] | None = None) -> None:
@@ -137,6 +96,8 @@ class Loop:
                     self._engine.silence(now_ns())
                     self.outlet.close()
                     self.outlet = replace_outlet()
+                    if self._retime is not None:
+                        self.outlet.put(retime_frame(self._retime))
                 elif isinstance(item, Sent):
                     self._sent(item)
                 else:
@@ -150,7 +111,7 @@ class Loop:
         """Send at once, past the engine. Called on the driver's thread."""
         self.outlet.put(frame)
 
-    def _wait(self) -> Heard | Sent | Quit | OutletLost | None:
+    def _wait(self) -> Heard | Report | Quit | OutletLost | None:
         """The next item, or None when the engine's deadline or the heartbeat is due."""
         now = now_ns()
         if now - self._beat_ns >= HEARTBEAT_NS:
@@ -169,18 +130,40 @@ class Loop:
             self.tally.hear(heard)
             if self._recorder is not None:
                 self._recorder.heard(heard)
-        self._play(self._engine.step(now_ns(), heard))
+        now = now_ns()
+        played = self._engine.step(now, heard)
+        self.tally.steps.add(now_ns() - now)
+        self._play(played)
+        if self._recorder is not None and (line := self._engine.line) is not None:
+            self._recorder.retime(line)
 
     def _play(self, played: list[Played]) -> None:
         for event in played:
-            if isinstance(event, Yield):
-                self.outlet.put(Frame(event.time_ns, YIELD))
-            else:
+            if isinstance(event, NoteOn | NoteOff):
                 self.outlet.put(Frame(event.time_ns, PLAY, wire.spell(event, self._channel)))
+            elif isinstance(event, Yield):
+                self.outlet.put(Frame(event.time_ns, YIELD))
+            elif isinstance(event, TurnBegins):
+                self.tally.begin_turn(event)
+                self.outlet.put(Frame(event.time_ns, TURN))
+            elif isinstance(event, Retime):
+                self._retime = event
+                self.outlet.put(retime_frame(event))
+            elif isinstance(event, OutLatency):
+                self.outlet.put(Frame(event.latency_ns, LATENCY))
+            else:
+                self._say(event)
+
+    def _say(self, wheel: FreeWheel) -> None:
+        line = self._engine.line
+        beat = f"; the beat goes on at {line.bpm:.1f} bpm" if wheel.lost and line is not None else ""
+        print(
+            f"improv: the clock's ticks {'stay away' if wheel.lost else 'are back'}{beat}", file=sys.stderr, flush=True
+        )
 
     def _sent(self, sent: Sent) -> None:
         self.tally.send(sent)
-        if self._recorder is not None and sent.message:
+        if self._recorder is not None:
             self._recorder.sent(sent.message, sent.sent_ns)
 
     def _drain(self) -> None:
@@ -200,6 +183,7 @@ class Wiring(NamedTuple):
     sink: str | None
     builtin: bool
     thru: bool
+    clock: str | None = None  # an input of its own for the clock
 
     def describe(self, settings: Settings, weights: str) -> str:
         source = f'"{self.source}"' if self.source else "its own virtual port"
@@ -207,8 +191,13 @@ class Wiring(NamedTuple):
         thru = f"on channel {settings.channels.thru}" if self.thru else "off"
         return (
             f"listening to {source}, playing on {sink}, channel {settings.channels.output} "
-            f"({self.api}, thru {thru}, weights {weights})"
+            f"({self.api}, thru {thru}, weights {weights}, {self._beat(settings)})"
         )
+
+    def _beat(self, settings: Settings) -> str:
+        if settings.beat.clock == "internal":
+            return "time is free" if settings.bpm is None else f"{settings.bpm:g} bpm from the first note"
+        return "beat by Link" if settings.beat.clock == "link" else f'beat by "{self.clock or "the same port"}"'
 
 
 def find_ports(settings: Settings) -> Wiring:
@@ -230,7 +219,15 @@ def find_ports(settings: Settings) -> Wiring:
     if settings.thru and one_device:
         raise ports.PortError(f'--thru: "{source}" and "{sink}" are one device, which sounds its own keys already')
     thru = settings.thru if settings.thru is not None else (builtin or wanted.virtual) and not one_device
-    return Wiring(there.api, source, sink, builtin, thru)
+    clock = None
+    if wanted.clock is not None:
+        clock = ports.match(wanted.clock, there.inputs, wanted.aliases, "input")
+    if settings.beat.clock_out and builtin:
+        raise ports.PortError("--clock-out: the built-in synthesiser takes no clock; name a port with --out")
+    master = (clock or source) if settings.beat.clock == "midi" else None
+    if settings.beat.clock_out and master is not None and sink is not None and ports.same_device(master, sink):
+        raise ports.PortError(f'--clock-out: "{sink}" gives the clock itself; leave it out, or name another --out')
+    return Wiring(there.api, source, sink, builtin, thru, clock)
 
 
 def listen(settings: Settings, card: Card) -> int:
@@ -242,9 +239,10 @@ def listen(settings: Settings, card: Card) -> int:
         try:
             session.run()
         finally:
+            lines = session.tally.lines()
             if folder is not None and session.recorder is not None:
-                _save(session.recorder, folder, settings.bpm)
-    report(session.tally)
+                _save(session.recorder, folder, lines)
+    print("\n".join(lines))
     return 0
 
 
@@ -254,7 +252,7 @@ class _Session:
     def __init__(self, settings: Settings, card: Card, wiring: Wiring, inbox: Inbox, recorder: Recorder | None) -> None:
         self._settings, self._card, self._wiring = settings, card, wiring
         self._inbox, self.recorder = inbox, recorder
-        self._target = Target(wiring.api, wiring.sink, wiring.builtin)
+        self._target = Target(wiring.api, wiring.sink, wiring.builtin, duties=_duties(settings))
         outlet = self._start_outlet(self._target)
         try:
             net = weights.network(card)  # while the outlet's process starts
@@ -262,25 +260,54 @@ class _Session:
             engine = Engine(net, settings.musicianship(seed))
             outlet.wait_until_ready()
             self._loop = Loop(engine, inbox, outlet, settings.channels.output, recorder)
-            ears = Ears(inbox, settings, self._loop.forward if wiring.thru else None)
-            self._source = ports.Input(wiring.api, wiring.source, ears.hear)
+            with contextlib.ExitStack() as open_ends:
+                self._open(open_ends)
+                self._open_ends = open_ends.pop_all()
         except BaseException:
             outlet.close()
             raise
         self.tally = self._loop.tally
+
+    def _open(self, ends: contextlib.ExitStack) -> None:
+        """The player's port, and where the beat comes from."""
+        settings, wiring = self._settings, self._wiring
+        by_midi = settings.beat.clock == "midi"
+        here = by_midi and wiring.clock is None
+        ears = Ears(
+            self._inbox.put,
+            settings.channels.input,
+            settings.controls.numbers,
+            settings.channels.thru,
+            self._loop.forward if wiring.thru else None,
+            clock=here,
+        )
+        source = ports.Input(wiring.api, wiring.source, ears.hear, clock=here)
+        ends.callback(source.close)
+        if by_midi and wiring.clock is not None:
+            # The played input may bring a clock of its own: only the named one is heard.
+            port = ports.Input(wiring.api, wiring.clock, clock_ears(self._inbox.put), "improv-clock", clock=True)
+            ends.callback(port.close)
+        if settings.beat.clock == "link":
+            link = Link(settings.bpm or 120.0, settings.beat.bar, self._inbox.put)
+            ends.callback(link.close)
 
     def run(self) -> None:
         """Until a Quit is posted; leaves silence."""
         be_prompt()
         print(self._wiring.describe(self._settings, self._card.name), flush=True)
         source = self._wiring.source
+        if self._settings.beat.clock == "internal" and self._settings.bpm is not None:
+            now = now_ns()  # slaves know the tempo before the first note
+            self._inbox.put(
+                Retime(now, Timeline(self._settings.bpm, now, metre=self._settings.beat.bar), jump=True)
+            )
         watch = None if source is None else Watch(self._wiring.api, source, self._input_lost)
-        try:
-            self._loop.run(self._replace_outlet)
-        finally:
-            self._source.close()
-            if watch is not None:
-                watch.close()
+        with self._open_ends:
+            try:
+                self._loop.run(self._replace_outlet)
+            finally:
+                if watch is not None:
+                    watch.close()
 
     def _start_outlet(self, target: Target) -> ProcessOutlet:
         return ProcessOutlet(target, self._inbox.put, lambda: self._inbox.put(OutletLost()))
@@ -299,6 +326,12 @@ class _Session:
         now = now_ns()
         self._loop.forward(Frame(now, LET_GO))
         self._inbox.put(InputLost(now))
+
+
+def _duties(settings: Settings) -> Duties:
+    beat = settings.beat
+    click_channel = settings.channels.click if beat.click else None
+    return Duties(beat.clock_out, click_channel, settings.grid.step_ticks, round(settings.out_latency_ms * MS))
 
 
 def be_prompt() -> None:
@@ -329,23 +362,12 @@ def _signals(inbox: Inbox) -> Iterator[None]:
             signal.signal(getattr(signal, name), handler)
 
 
-def _save(recorder: Recorder, folder: Path, bpm: float | None) -> None:
+def _save(recorder: Recorder, folder: Path, lines: list[str]) -> None:
+    """The recording, and beside it how the session went."""
     path = session_path(folder)
     try:
-        if recorder.write(path, bpm):
+        if recorder.write(path):
+            path.with_suffix(".txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
             print(f"recorded {path}")
     except OSError as error:
         print(f"improv: {path}: the recording could not be written ({error.strerror})", file=sys.stderr)
-
-
-def report(tally: Tally) -> None:
-    """What happened, in a line or two."""
-    print(f"heard {tally.heard} notes, answered with {tally.answered}")
-    for name, times in (("took over in", tally.takeovers), ("notes sent late by", tally.lateness)):
-        if times:
-            p50, p99 = (percentile(times, share) / 1e6 for share in (0.5, 0.99))
-            print(f"{name} {p50:.2f} ms p50, {p99:.2f} ms p99")
-    if tally.turnarounds:
-        print(f"end of phrase to first note {percentile(tally.turnarounds, 0.5) / 1e9:.2f} s")
-    if tally.left_out:
-        print(f"{tally.left_out} notes were too late and left out")

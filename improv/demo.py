@@ -11,11 +11,12 @@ from typing import NamedTuple
 
 from improv.clock import now_ns
 from improv.config import Settings
-from improv.daemon import Ears, Inbox, Loop, be_prompt, percentile
+from improv.daemon import Inbox, Loop, be_prompt
 from improv.engine import Engine
 from improv.errors import BadInput
 from improv.midi import wire
-from improv.midi.outlet import PLAY, Frame, Sent, ThreadOutlet
+from improv.midi.ears import Ears
+from improv.midi.outlet import PLAY, Frame, Report, Sent, ThreadOutlet
 from improv.midi.recorder import Recorder
 from improv.music.events import NoteOff, NoteOn
 from improv.net import weights
@@ -89,14 +90,15 @@ def demo(settings: Settings, card: Card, folder: Path) -> None:
     inbox: Inbox = queue.SimpleQueue()
     recorder, screen = Recorder(), Screen()
 
-    def report(sent: Sent) -> None:
-        inbox.put(sent)
-        screen.note("improviser", sent.message)
+    def report(report: Report) -> None:
+        inbox.put(report)
+        if isinstance(report, Sent):
+            screen.note("improviser", report.message)
 
     outlet = ThreadOutlet(lambda message: None, report)  # an in-process port; what it sends is recorded
     loop = Loop(engine, inbox, outlet, settings.channels.output, recorder)
     print(f"A phrase is played into improv at {BPM:.0f} bpm (weights {card.name}); it listens, and answers in time.")
-    ears = Ears(inbox, settings, thru=None)
+    ears = Ears(inbox.put, settings.channels.input, {})
 
     def hear(message: bytes) -> None:
         ears.hear(message)
@@ -110,13 +112,7 @@ def demo(settings: Settings, card: Card, folder: Path) -> None:
     if not engine.answers:
         raise BadInput("the phrase was given no answer; look at `turns` and `forget_s` in the settings")
     print("\n")
-    tally = loop.tally
-    first_s = percentile(tally.turnarounds, 0.5) / 1e9
-    late = [percentile(tally.lateness, share) / 1e6 for share in (0.5, 0.99)]
-    print(f"heard {tally.heard} notes, answered with {tally.answered}")
-    took_over_ms = percentile(tally.takeovers, 0.5) / 1e6
-    print(f"from the end of the phrase to the first note: {first_s:.2f} s (once decided, {took_over_ms:.1f} ms)")
-    print(f"notes sent late by {late[0]:.3f} ms (p50), {late[1]:.3f} ms (p99)")
+    print("\n".join(loop.tally.lines()))
     _leave(recorder, folder)
 
 
@@ -125,9 +121,9 @@ def _leave(recorder: Recorder, folder: Path) -> None:
     from improv.plot import piano_roll
 
     midi, wav, png = (folder / f"duet.{kind}" for kind in ("mid", "wav", "png"))
-    recorder.write(midi, BPM)
+    recorder.write(midi)
     print(f"{midi}: both parts, as MIDI")
     print(f"{wav}: sound by {render_wav(midi, wav)}")
-    player, improviser = recorder.parts(metric=True)
+    player, improviser = recorder.parts()
     piano_roll(player, improviser, png)
     print(f"{png}: piano roll")

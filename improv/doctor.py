@@ -11,15 +11,15 @@ from typing import Any
 
 from improv.clock import now_ns
 from improv.config import Settings
-from improv.daemon import percentile
 from improv.midi import ports, wire
-from improv.midi.outlet import PLAY, Frame, ProcessOutlet, Sent, Target, ThreadOutlet
+from improv.midi.outlet import PLAY, Frame, ProcessOutlet, Report, Sent, Target, ThreadOutlet
 from improv.music.events import NoteOff, NoteOn
 from improv.music.timeline import Timeline
 from improv.net import weights
 from improv.net.codec import OFF, Token
 from improv.net.sampler import Sampling
 from improv.net.stream import Limits, Net, Reader
+from improv.tally import percentile
 
 NOTES = 200
 SPACING_NS = 15_000_000
@@ -43,8 +43,9 @@ def loopback(api: str | None) -> Loopback:
     arrived: queue.SimpleQueue[int] = queue.SimpleQueue()
     late: list[int] = []
 
-    def report(sent: Sent) -> None:
-        late.append(sent.sent_ns - sent.due_ns)
+    def report(report: Report) -> None:
+        if isinstance(report, Sent):
+            late.append(report.sent_ns - report.due_ns)
 
     def heard(message: bytes) -> None:
         if isinstance(wire.meaning(message, 0), NoteOn):

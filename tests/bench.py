@@ -26,10 +26,10 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from improv import doctor
-from improv.daemon import percentile
 from improv.errors import BadInput
 from improv.net import weights
 from improv.net.stepper import GRAPHS, Stepper
+from improv.tally import percentile
 from tests import jack
 from tests.jack import Daemon, Env, Phrase, Player
 

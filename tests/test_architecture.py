@@ -19,7 +19,8 @@ MAY_IMPORT = {
     "improv.shipped": set(),
     "improv.net": {"improv.music", "improv.errors", "improv.hush", "improv.shipped"},
     "improv.midi": {"improv.music", "improv.errors", "improv.hush", "improv.clock"},
-    "improv.engine": {"improv.music", "improv.net"},
+    "improv.soloist": {"improv.music", "improv.net"},
+    "improv.engine": {"improv.soloist", "improv.music", "improv.net"},
     "improv.plot": {"improv.music"},
 }
 TRAIN_MAY_IMPORT = {

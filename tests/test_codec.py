@@ -109,9 +109,8 @@ def test_ticks_are_rounded_from_absolute_time() -> None:
         assert abs(line.tick(time_ns) - i * 48 / 7) <= 0.5 + 1e-6
 
 
-def test_a_tempo_change_keeps_the_beat() -> None:
-    line = Timeline(bpm=120, metric=True)
-    slower = line.at_tempo(60, 1_000_000_000)
-    assert slower.beat(1_000_000_000) == 2
-    assert slower.beat(2_000_000_000) == 3
-    assert slower.time_ns(3 * 48) == 2_000_000_000
+def test_a_tempo_and_an_origin_turn_beats_into_time_and_back() -> None:
+    slow = Timeline(bpm=60, origin_ns=1_000_000_000, origin_beat=2.0, metric=True)
+    assert slow.beat(1_000_000_000) == 2
+    assert slow.beat(2_000_000_000) == 3
+    assert slow.time_ns(3 * 48) == 2_000_000_000

@@ -22,17 +22,10 @@ from typing import IO, Any, NamedTuple, Protocol
 
 from improv.clock import now_ns
 from improv.midi import ports, wire
-from improv.music.events import NoteOff
-from improv.music.schedule import (
-    ALL_NOTES_OFF,
-    ALL_SOUND_OFF,
-    CONTROL,
-    MACHINE,
-    SUSTAIN,
-    THRU,
-    Schedule,
-    is_note_on,
-)
+from improv.music.events import Late, NoteOff, Retime
+from improv.music.pulse import Click, MidiClock
+from improv.music.schedule import ALL_NOTES_OFF, ALL_SOUND_OFF, CLICK, CONTROL, MACHINE, SUSTAIN, THRU, Schedule
+from improv.music.timeline import TICKS_PER_BEAT, Timeline
 
 SPIN_NS = 800_000  # sleep until so long before an event, then spin: a sleep alone wakes too late
 HEARTBEAT_NS = 250_000_000
@@ -40,11 +33,11 @@ HEARTBEAT_LOST_NS = 1_000_000_000
 BURST, BURST_S = 16, 0.002  # a slow receiver loses messages of a longer burst (seen over JACK at 64 frames)
 DRAIN_S = 0.05  # a driver sends what it was given within a few of its periods
 
-LATE_NS = 250_000_000  # a note-on so late is left out; a note-off never is
-
-PLAY, FORWARD, YIELD, LET_GO, BEAT, LEAVE = range(6)
-_FRAME = struct.Struct("<qBB3s")  # due or stamp in ns, command, length, message
-_REPORT = struct.Struct("<qqB3s")  # due, sent, length, message
+PLAY, FORWARD, YIELD, LET_GO, BEAT, LEAVE, TURN, RETIME, LATENCY = range(9)
+_FRAME = struct.Struct("<qBB36s")  # due or stamp in ns, command, length, message
+_LINE = struct.Struct("<dqddBB??")  # a timeline: tempo, origin in ns and in beats, bar, metre, metric; and a jump
+_REPORT = struct.Struct("<BqqqHB3s")  # Sent: due, sent, -, -, length, message; Late: time, late, shift, thinned, ended
+_SENT, _LATE = 0, 1
 
 Clock = Callable[[], int]
 
@@ -55,57 +48,156 @@ class Frame(NamedTuple):
     message: bytes = b""
 
 
+def retime_frame(retime: Retime) -> Frame:
+    line = retime.timeline
+    packed = _LINE.pack(
+        line.bpm, line.origin_ns, line.origin_beat, line.bar_beat, *line.metre, line.metric, retime.jump
+    )
+    return Frame(retime.time_ns, RETIME, packed)
+
+
+def _retime(frame: Frame) -> Retime:
+    bpm, origin_ns, origin_beat, bar_beat, beats, unit, metric, jump = _LINE.unpack(frame.message)
+    return Retime(frame.time_ns, Timeline(bpm, origin_ns, origin_beat, metric, bar_beat, (beats, unit)), jump)
+
+
 class Sent(NamedTuple):
-    """One of the machine's events as it really went out; an empty message was too late and did not."""
+    """One of the machine's events as it really went out."""
 
     due_ns: int
     sent_ns: int
     message: bytes
 
 
+Report = Sent | Late
+
+
+class Duties(NamedTuple):
+    """What the outlet does besides sending what it is told."""
+
+    clock: bool = False  # sends the ticks of a MIDI clock
+    click_channel: int | None = None  # sends a click
+    grid_ticks: int = TICKS_PER_BEAT // 4  # by which late answers move under a clock
+    latency_ns: int = 0  # sends everything so much before its time
+
+
+NO_DUTIES = Duties()
+
+
+class _Desk:
+    """What is due of the machine, the clock and the click, and what is sent for each frame.
+
+    It lives `latency_ns` ahead of the clock: what is due then is sent now.
+    """
+
+    def __init__(
+        self, send: Callable[[bytes], None], report: Callable[[Report], None], duties: Duties, clock: Clock
+    ) -> None:
+        self._send, self._report, self._clock = send, report, clock
+        self._schedule = Schedule(duties.grid_ticks)
+        self._ticks = MidiClock() if duties.clock else None
+        self._click = Click(duties.click_channel) if duties.click_channel is not None else None
+        self._latency_ns = duties.latency_ns
+
+    def now(self) -> int:
+        return self._clock() + self._latency_ns
+
+    def deadline(self) -> int | None:
+        parts = (self._schedule, self._ticks, self._click)
+        dues = [part.deadline() for part in parts if part is not None]
+        return min((due for due in dues if due is not None), default=None)
+
+    def take(self, frame: Frame) -> None:
+        """Do what a frame says."""
+        if frame.command == PLAY:
+            self._schedule.put(frame.time_ns, MACHINE, frame.message)
+        elif frame.command == FORWARD:
+            self._send_all(self._schedule.book.enter(THRU, frame.message))
+        elif frame.command == YIELD:
+            self._play(self._schedule.drop(MACHINE))
+        elif frame.command == LET_GO:
+            self._send_all(self._schedule.drop(THRU))
+        elif frame.command == TURN:
+            self._schedule.begin_turn()
+        elif frame.command == RETIME:
+            self._retime(_retime(frame))
+        elif frame.command == LATENCY:
+            self._latency_ns = frame.time_ns
+
+    def run(self) -> None:
+        """Send all that is due."""
+        now = self.now()
+        while self._ticks is not None and _is_due(self._ticks.deadline(), now):
+            self._send_all(self._ticks.pop())
+        while self._click is not None and _is_due(self._click.deadline(), now):
+            for beat in self._click.pop():
+                self._schedule.put(beat.due_ns, CLICK, beat.message)
+        while _is_due(self._schedule.deadline(), now):
+            if (late := self._schedule.catch_up(now)) is not None:
+                self._late(late)
+            elif (due := self._schedule.pop(now)) is not None:
+                messages = self._schedule.book.enter(due.owner, due.message)
+                self._play(messages, due.due_ns) if due.owner == MACHINE else self._send_all(messages)
+
+    def fall_silent(self) -> None:
+        self._play(self._schedule.drop(MACHINE))
+        self._send_all(self._schedule.silence())
+        if self._ticks is not None:
+            self._send_all(self._ticks.stop())
+
+    def _retime(self, retime: Retime) -> None:
+        now = self.now()
+        self._schedule.retime(retime.timeline, retime.jump)
+        if self._ticks is not None:
+            self._send_all(self._ticks.retime(retime.timeline, retime.jump, now))
+        if self._click is not None:
+            self._click.retime(retime.timeline, retime.jump, now)
+
+    def _late(self, late: Late) -> None:
+        if late.ended:
+            self._play(self._schedule.drop(MACHINE))
+        self._report(late)
+
+    def _play(self, messages: list[bytes], due_ns: int | None = None) -> None:
+        for message in messages:
+            self._send(message)
+            now = self.now()
+            self._report(Sent(now if due_ns is None else due_ns, now, message))
+
+    def _send_all(self, messages: list[bytes]) -> None:
+        for message in messages:
+            self._send(message)
+
+
+def _is_due(due_ns: int | None, now: int) -> bool:
+    return due_ns is not None and due_ns <= now
+
+
 def serve(
     inbox: queue.SimpleQueue[Frame],
     send: Callable[[bytes], None],
-    report: Callable[[Sent], None],
+    report: Callable[[Report], None],
+    duties: Duties = NO_DUTIES,
     clock: Clock = now_ns,
 ) -> None:
     """Play what comes into the inbox until LEAVE or until the heartbeat is lost; leave silence."""
-    schedule = Schedule()
+    desk = _Desk(send, report, duties, clock)
     beat_ns: int | None = None  # the watch begins with the first beat
-
-    def play(messages: list[bytes], due_ns: int | None = None) -> None:
-        for message in messages:
-            send(message)
-            now = clock()
-            report(Sent(now if due_ns is None else due_ns, now, message))
-
     try:
         while True:
-            frame = _next_frame(inbox, schedule.deadline(), beat_ns, clock)
-            now = clock()
+            frame = _next_frame(inbox, desk.deadline(), beat_ns, desk.now)
             if frame is None:
-                while (due := schedule.pop(now)) is not None:
-                    if now - due.due_ns > LATE_NS and is_note_on(due.message):
-                        report(Sent(due.due_ns, now, b""))
-                    else:
-                        play(schedule.book.enter(due.owner, due.message), due.due_ns)
-                if beat_ns is not None and now - beat_ns > HEARTBEAT_LOST_NS:
+                desk.run()
+                if beat_ns is not None and desk.now() - beat_ns > HEARTBEAT_LOST_NS:
                     return
-            elif frame.command == PLAY:
-                schedule.put(frame.time_ns, MACHINE, frame.message)
-            elif frame.command == FORWARD:
-                _send_all(schedule.book.enter(THRU, frame.message), send)
-            elif frame.command == YIELD:
-                play(schedule.drop(MACHINE))
-            elif frame.command == LET_GO:
-                _send_all(schedule.drop(THRU), send)
             elif frame.command == BEAT:
-                beat_ns = now
-            else:
+                beat_ns = desk.now()
+            elif frame.command == LEAVE:
                 return
+            else:
+                desk.take(frame)
     finally:
-        play(schedule.drop(MACHINE))
-        _send_all(schedule.silence(), send)
+        desk.fall_silent()
 
 
 def _next_frame(inbox: queue.SimpleQueue[Frame], due_ns: int | None, beat_ns: int | None, clock: Clock) -> Frame | None:
@@ -127,17 +219,14 @@ def _next_frame(inbox: queue.SimpleQueue[Frame], due_ns: int | None, beat_ns: in
         return None
 
 
-def _send_all(messages: list[bytes], send: Callable[[bytes], None]) -> None:
-    for message in messages:
-        send(message)
-
-
 class ThreadOutlet:
     """The outlet on a thread, for the demo and for tests."""
 
-    def __init__(self, send: Callable[[bytes], None], report: Callable[[Sent], None]) -> None:
+    def __init__(
+        self, send: Callable[[bytes], None], report: Callable[[Report], None], duties: Duties = NO_DUTIES
+    ) -> None:
         self._inbox: queue.SimpleQueue[Frame] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=serve, args=(self._inbox, send, report), daemon=True)
+        self._thread = threading.Thread(target=serve, args=(self._inbox, send, report, duties), daemon=True)
         self._thread.start()
 
     def put(self, frame: Frame) -> None:
@@ -155,12 +244,13 @@ class Target(NamedTuple):
     port: str | None = None  # None: a virtual port
     builtin: bool = False
     release: tuple[int, ...] = ()  # channels to clear first, after an outlet died
+    duties: Duties = NO_DUTIES
 
 
 class ProcessOutlet:
     """The outlet in a process of its own. Raises `ports.PortError` where its port does not open."""
 
-    def __init__(self, target: Target, report: Callable[[Sent], None], lost: Callable[[], None]) -> None:
+    def __init__(self, target: Target, report: Callable[[Report], None], lost: Callable[[], None]) -> None:
         """`report` and `lost` (it died) are called on a thread of their own."""
         command = [sys.executable, "-m", "improv.midi.outlet", json.dumps(target)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
@@ -185,8 +275,8 @@ class ProcessOutlet:
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
-        for due_ns, sent_ns, length, message in _frames(self._process.stdout, _REPORT):
-            self._report(Sent(due_ns, sent_ns, message[:length]))
+        for values in _frames(self._process.stdout, _REPORT):
+            self._report(_unpacked(*values))
         if not self._closing:
             self._process.wait()
             self._lost()
@@ -228,6 +318,7 @@ def main() -> None:
             signal.signal(getattr(signal, ignored), signal.SIG_IGN)
     sys.setswitchinterval(1e-4)
     target = Target(*json.loads(sys.argv[1]))
+    duties = Duties(*target.duties)
     inbox: queue.SimpleQueue[Frame] = queue.SimpleQueue()
     signal.signal(signal.SIGTERM, lambda *_: inbox.put(Frame(0, LEAVE)))
     try:
@@ -244,8 +335,7 @@ def main() -> None:
         inbox.put(Frame(0, LEAVE))
 
     threading.Thread(target=receive, daemon=True).start()
-    write = _reporter(sys.stdout.fileno())
-    serve(inbox, output.send, write)
+    serve(inbox, output.send, _reporter(sys.stdout.fileno()), duties)
     time.sleep(DRAIN_S)
     output.close()
 
@@ -261,10 +351,22 @@ def _release(channels: tuple[int, ...], send: Callable[[bytes], None]) -> None:
             time.sleep(BURST_S)
 
 
-def _reporter(descriptor: int) -> Callable[[Sent], None]:
-    def report(sent: Sent) -> None:
+def _packed(report: Report) -> bytes:
+    if isinstance(report, Sent):
+        return _REPORT.pack(_SENT, report.due_ns, report.sent_ns, 0, 0, len(report.message), report.message)
+    return _REPORT.pack(_LATE, report.time_ns, report.late_ns, report.shift_ns, report.thinned, report.ended, b"")
+
+
+def _unpacked(kind: int, time_ns: int, other_ns: int, shift_ns: int, thinned: int, number: int, data: bytes) -> Report:
+    if kind == _SENT:
+        return Sent(time_ns, other_ns, data[:number])
+    return Late(time_ns, other_ns, shift_ns, thinned, bool(number))
+
+
+def _reporter(descriptor: int) -> Callable[[Report], None]:
+    def report(report: Report) -> None:
         with contextlib.suppress(BrokenPipeError):  # the parent died: what sounds is released all the same
-            os.write(descriptor, _REPORT.pack(sent.due_ns, sent.sent_ns, len(sent.message), sent.message))
+            os.write(descriptor, _packed(report))
 
     return report
 

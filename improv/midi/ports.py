@@ -120,11 +120,18 @@ def _device(name: str) -> str:
 class Input:
     """An open input. `heard(message)` is called on the driver's thread for each message."""
 
-    def __init__(self, api: str, name: str | None, heard: Callable[[bytes], None], client: str = "improv-in") -> None:
-        """Open the port `name`, or a virtual one where it is None."""
+    def __init__(
+        self,
+        api: str,
+        name: str | None,
+        heard: Callable[[bytes], None],
+        client: str = "improv-in",
+        clock: bool = False,
+    ) -> None:
+        """Open the port `name`, or a virtual one where it is None; `clock`: its ticks are heard as well."""
         with hushed():
             self._port = rtmidi.MidiIn(APIS[api], name=client)
-        self._port.ignore_types(sysex=True, timing=True, active_sense=True)
+        self._port.ignore_types(sysex=True, timing=not clock, active_sense=True)
         self._port.set_callback(lambda event, _: heard(bytes(event[0])))
         self.name = _open(self._port, name, "improv in")
 

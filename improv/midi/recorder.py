@@ -13,6 +13,7 @@ from improv.music.timeline import Timeline
 
 Note = NoteOn | NoteOff | Pedal
 PLAYER_CHANNEL, IMPROVISER_CHANNEL = 1, 2
+DRIFT_BEATS, DRIFT_BPM = 0.005, 0.1
 
 
 class Recorder:
@@ -21,8 +22,15 @@ class Recorder:
     def __init__(self) -> None:
         self._player: list[Note] = []
         self._improviser: list[Note] = []
+        self._lines: list[Timeline] = []
         self._keys: set[int] = set()
         self._pedal = False
+
+    def retime(self, line: Timeline) -> None:
+        """From now on beats are counted so. What differs by less than is heard is not kept."""
+        last = self._lines[-1] if self._lines else None
+        if last is None or last.metric != line.metric or _differ(last, line):
+            self._lines.append(line)
 
     def heard(self, event: Heard) -> None:
         if isinstance(event, InputLost):
@@ -39,27 +47,50 @@ class Recorder:
         if isinstance(event, NoteOn | NoteOff):
             self._improviser.append(event)
 
-    def parts(self, metric: bool = False) -> tuple[list[Note], list[Note]]:
-        """Both parts, whole and in order; the first event of all, or the beat's first note, at 0."""
+    def parts(self) -> tuple[list[Note], list[Note]]:
+        """Both parts, whole and in order; the first event of all, or the bar line before it, at 0."""
         if self._player:
             self._lift(max(event.time_ns for event in (*self._player, *self._improviser)))
-        everything = [*self._player, *self._improviser]
-        starts = [event.time_ns for event in self._player if isinstance(event, NoteOn)] if metric else []
-        zero = min(starts or [event.time_ns for event in everything], default=0)
+        zero_ns = self._zero_ns()
 
         def moved(events: list[Note]) -> list[Note]:
             ordered = sorted(events, key=lambda event: event.time_ns)
-            return [event._replace(time_ns=max(0, event.time_ns - zero)) for event in ordered]
+            return [event._replace(time_ns=max(0, event.time_ns - zero_ns)) for event in ordered]
 
         return moved(self._player), moved(self._improviser)
 
-    def write(self, path: Path, bpm: float | None = None) -> bool:
+    def write(self, path: Path) -> bool:
         """Gives False, and writes nothing, where nothing happened."""
         if not self._player and not self._improviser:
             return False
-        timeline = Timeline(bpm=bpm, metric=True) if bpm else Timeline()
-        files.write(path, duet(*self.parts(metric=bpm is not None)), [timeline])
+        player, improviser = self.parts()
+        files.write(path, duet(player, improviser), self._timelines())
         return True
+
+    def _zero_ns(self) -> int:
+        notes = [event.time_ns for event in (*self._player, *self._improviser) if isinstance(event, NoteOn)]
+        first_ns = min(notes or [event.time_ns for event in self._player], default=0)
+        line = self._line_at(first_ns)
+        return line.next_bar_ns(first_ns, 0) if line is not None and line.metric else first_ns
+
+    def _line_at(self, time_ns: int) -> Timeline | None:
+        began = [line for line in self._lines if line.origin_ns <= time_ns]
+        return began[-1] if began else self._lines[0] if self._lines else None
+
+    def _timelines(self) -> list[Timeline]:
+        """As a file counts: from 0 ns and beat 0."""
+        zero_ns = self._zero_ns()
+        first = self._line_at(zero_ns)
+        if first is None:
+            return [Timeline()]
+        beat = first.beat(zero_ns)
+        later = [line for line in self._lines[self._lines.index(first) + 1 :] if line.origin_ns > zero_ns]
+        return [
+            line._replace(
+                origin_ns=line.origin_ns - zero_ns, origin_beat=line.origin_beat - beat, bar_beat=line.bar_beat - beat
+            )
+            for line in (first._replace(origin_ns=zero_ns, origin_beat=beat), *later)
+        ]
 
     def _lift(self, time_ns: int) -> None:
         """What is still down ends."""
@@ -68,6 +99,11 @@ class Recorder:
             self._player.append(Pedal(time_ns, False))
         self._keys.clear()
         self._pedal = False
+
+
+def _differ(last: Timeline, line: Timeline) -> bool:
+    apart_beats = abs(last.beat(line.origin_ns) - line.origin_beat)
+    return apart_beats > DRIFT_BEATS or abs(last.bpm - line.bpm) > DRIFT_BPM or last.bar_beat != line.bar_beat
 
 
 def duet(player: list[Note], improviser: list[Note]) -> list[files.Part]:

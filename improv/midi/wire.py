@@ -5,7 +5,10 @@ Channels count from 1, as musicians do; on the wire they count from 0.
 
 from __future__ import annotations
 
-from improv.music.events import InputLost, NoteOff, NoteOn, Pedal
+from collections.abc import Callable
+
+from improv.music import pulse
+from improv.music.events import Clock, Continue, InputLost, NoteOff, NoteOn, Pedal, SongPosition, Start, Stop, Tick
 from improv.music.schedule import ALL_NOTES_OFF, ALL_SOUND_OFF, CONTROL, NOTE_OFF, NOTE_ON, SUSTAIN
 
 SYSTEM = 0xF0
@@ -43,6 +46,22 @@ def meaning(message: bytes, time_ns: int) -> NoteOn | NoteOff | Pedal | InputLos
     if kind == CONTROL and first in (ALL_SOUND_OFF, ALL_NOTES_OFF):
         return InputLost(time_ns)
     return None
+
+
+_CLOCK: dict[int, Callable[[int], Clock]] = {
+    pulse.TICK: Tick,
+    pulse.START: Start,
+    pulse.CONTINUE: Continue,
+    pulse.STOP: Stop,
+}
+
+
+def clock(message: bytes, time_ns: int) -> Clock | None:
+    """What a message says about the master's beat; None: nothing."""
+    if message[0] == pulse.SONG_POSITION and len(message) == 3:
+        return SongPosition(time_ns, message[1] | message[2] << 7)
+    kind = _CLOCK.get(message[0])
+    return None if kind is None else kind(time_ns)
 
 
 def spell(event: NoteOn | NoteOff | Pedal, number: int) -> bytes:

@@ -1,4 +1,4 @@
-"""The plan of one answer: how long it lasts, where it breathes, and what of it has been decided."""
+"""The plan of one answer: how long it lasts, where it breathes, and what of it has been decided. In ticks."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
-from improv.music.timeline import NS
+from improv.music.timeline import FREE_BPM, NS, TICKS_PER_BEAT
 from improv.music.turns import CHORD_NS, UNKNOWN_SPACING_NS, Phrase
 
 EARLIEST, LATEST = 0.75, 1.25  # of the phrase's length: where an answer may end
 BREATH = 2  # times the spacing: a rest or held chord that ends it
 LONGEST_REST = 3  # times the spacing: within an answer
-LEAST_REST_NS = 3 * NS // 4
-TAIL_NS = 2 * NS  # the last notes sound on for at most so long
+LEAST_REST_S = 0.75
+TAIL_S = 2  # the last notes sound on for at most so long
 FASTER = 2  # times the player's spacing: its chords come at most so fast
 MORE_VOICES = 2  # than the player's
 MOST_VOICES = 12
@@ -30,86 +30,115 @@ class Manner(NamedTuple):
     low: int = 48
     high: int = 72
     voices: int = 4
+    lean_ticks: float = 0.0  # how far after the ticks he plays, on average
 
     @classmethod
     def of(cls, phrase: Phrase | None) -> Manner:
-        return cls(phrase.spacing_ns, phrase.low, phrase.high, phrase.voices) if phrase else cls()
+        if phrase is None:
+            return cls()
+        return cls(phrase.spacing_ns, phrase.low, phrase.high, phrase.voices, phrase.lean_ticks)
+
+
+class Turn(NamedTuple):
+    """A turn that was decided: from which tick, for how long, in whose manner."""
+
+    begin_tick: int
+    length_ticks: int
+    manner: Manner
+    exact: bool  # end after `length_ticks`, to the letter, instead of where the music breathes
+    notes: int | None = None  # end after so many notes
+    off_tick: float = 0.0  # how far after the tick it begins: in free time it begins when it may
+    ticks_per_s: float = FREE_BPM * TICKS_PER_BEAT / 60  # as it begins
+
+    @property
+    def end_tick(self) -> int:
+        return self.begin_tick + self.length_ticks
 
 
 @dataclass(frozen=True)
 class Planned(Generic[S]):
-    """An event that was sent ahead, and where the network stood before it."""
+    """An event that was sent ahead, where it sounds, and where the network stood before it."""
 
-    due_ns: int
+    position: float
     before: S
 
 
 @dataclass
 class Answer(Generic[S]):
-    """An answer under way. It ends by itself: `rest_by_ns`, then `closing`, then `end_ns`."""
+    """An answer under way. It ends by itself: `rest_by`, then `closing`, then `over_tick`."""
 
-    begin_ns: int
-    manner: Manner
-    length_ns: int
-    exact: bool  # end at `length_ns`, to the letter, instead of where the music breathes
-    notes: int | None  # end after so many notes
-    onset_ns: int = 0  # of the last note planned
-    chord_ns: int = 0  # of the first note of its chord
+    turn: Turn
+    onset_tick: int = 0  # of the last note planned
+    chord_tick: int = 0  # of the first note of its chord
     planned_notes: int = 0
     closing: bool = False
-    end_ns: int | None = None  # when the last note ends, once that is planned
+    over: float | None = None  # where the last note ends, once that is planned
     ahead: deque[Planned[S]] = field(default_factory=deque)
 
-    def ends_before_release(self, due_ns: int) -> bool:
-        """Whether a note-off at `due_ns` would come after the end."""
-        return self.exact and due_ns > self.begin_ns + self.length_ns
-
-    def ends_before(self, onset_ns: int) -> bool:
-        """Whether a note at `onset_ns` would come after the end."""
-        if self.notes is not None:
-            return self.planned_notes >= self.notes
-        if self.exact:
-            return onset_ns >= self.begin_ns + self.length_ns
-        earliest = self.begin_ns + EARLIEST * self.length_ns
-        breath = onset_ns - max(self.onset_ns, earliest)
-        return breath >= BREATH * self.manner.spacing_ns or onset_ns > self.begin_ns + LATEST * self.length_ns
-
-    def strike(self, onset_ns: int) -> None:
-        self.onset_ns = onset_ns
-        self.planned_notes += 1
-        if onset_ns > self.chord_ns + CHORD_NS:
-            self.chord_ns = onset_ns
+    def _ticks(self, seconds: float) -> int:
+        return int(seconds * self.turn.ticks_per_s)
 
     @property
-    def hurry_ns(self) -> tuple[int, int]:
-        """Between these times nothing happens: too late for the last chord, too early for the next."""
-        return self.chord_ns + CHORD_NS, self.chord_ns + self.manner.spacing_ns // FASTER
+    def _chord_ticks(self) -> int:
+        """Onsets this close are one chord."""
+        return self._ticks(CHORD_NS / NS)
+
+    @property
+    def _spacing_ticks(self) -> int:
+        return self._ticks(self.turn.manner.spacing_ns / NS)
+
+    def ends_before_release(self, tick: int) -> bool:
+        """Whether a note-off would come after the end."""
+        return self.turn.exact and tick > self.turn.end_tick
+
+    def ends_before(self, onset: float) -> bool:
+        """Whether a note that sounds there would come after the end."""
+        turn = self.turn
+        if turn.notes is not None:
+            return self.planned_notes >= turn.notes
+        if turn.exact:
+            return onset >= turn.end_tick
+        earliest = turn.begin_tick + EARLIEST * turn.length_ticks
+        breath = onset - max(self.onset_tick, earliest)
+        return breath >= BREATH * self._spacing_ticks or onset > turn.begin_tick + LATEST * turn.length_ticks
+
+    def strike(self, tick: int) -> None:
+        self.onset_tick = tick
+        self.planned_notes += 1
+        if tick > self.chord_tick + self._chord_ticks:
+            self.chord_tick = tick
+
+    @property
+    def hurry(self) -> tuple[int, int]:
+        """Between these ticks nothing happens: too late for the last chord, too early for the next."""
+        return self.chord_tick + self._chord_ticks, self.chord_tick + self._spacing_ticks // FASTER
 
     @property
     def pitches(self) -> tuple[int, int]:
         """The lowest and the highest pitch it may strike."""
-        low, high = max(KEYS[0], self.manner.low - BEYOND), min(KEYS[1], self.manner.high + BEYOND)
+        manner = self.turn.manner
+        low, high = max(KEYS[0], manner.low - BEYOND), min(KEYS[1], manner.high + BEYOND)
         return (low, high) if high - low >= 2 * BEYOND else KEYS
 
     @property
     def most_voices(self) -> int:
-        return min(self.manner.voices + MORE_VOICES, MOST_VOICES)
+        return min(self.turn.manner.voices + MORE_VOICES, MOST_VOICES)
 
     @property
-    def rest_by_ns(self) -> int:
-        """By when the next note must begin."""
-        return self.onset_ns + max(LONGEST_REST * self.manner.spacing_ns, LEAST_REST_NS)
+    def rest_by(self) -> int:
+        """The tick by which the next note must begin."""
+        return self.onset_tick + max(LONGEST_REST * self._spacing_ticks, self._ticks(LEAST_REST_S))
 
     @property
-    def close_by_ns(self) -> int:
-        """By when the last note must have ended."""
-        tail = self.onset_ns + TAIL_NS
-        return min(tail, self.begin_ns + self.length_ns) if self.exact else tail
+    def close_by(self) -> int:
+        """The tick by which the last note must have ended."""
+        tail = self.onset_tick + self._ticks(TAIL_S)
+        return min(tail, self.turn.end_tick) if self.turn.exact else tail
 
-    def rewind(self, time_ns: int) -> S | None:
-        """Where the network stood after the last event due by `time_ns`; None: nothing is to be undone."""
-        return next((planned.before for planned in self.ahead if planned.due_ns > time_ns), None)
+    def rewind(self, position: float) -> S | None:
+        """Where the network stood after the last event that sounds by then; None: nothing is to be undone."""
+        return next((planned.before for planned in self.ahead if planned.position > position), None)
 
-    def forget_before(self, time_ns: int) -> None:
-        while self.ahead and self.ahead[0].due_ns < time_ns:
+    def forget_before(self, position: float) -> None:
+        while self.ahead and self.ahead[0].position < position:
             self.ahead.popleft()

@@ -90,6 +90,36 @@ class Tap(NamedTuple):
     time_ns: int
 
 
+class Transport(NamedTuple):
+    """The player lets the internal clock stand still, or run on from there."""
+
+    time_ns: int
+
+
+class ClockOffset(NamedTuple):
+    """From now on the beat is taken to be so much later than the clock says; below 0, earlier."""
+
+    time_ns: int
+    offset_ns: int
+
+
+class OutLatency(NamedTuple):
+    """From now on everything is sent so much before its time."""
+
+    time_ns: int
+    latency_ns: int
+
+
+class Late(NamedTuple):
+    """A note was `late_ns` late. The rest of the answer sounds `shift_ns` later, or the answer is `ended`."""
+
+    time_ns: int
+    late_ns: int
+    shift_ns: int
+    thinned: int  # inner notes of chords that were left out
+    ended: bool
+
+
 class FreeWheel(NamedTuple):
     """The ticks of the clock stay away (`lost`) and the beat goes on without them, or they are back."""
 
@@ -109,6 +139,13 @@ class Yield(NamedTuple):
     time_ns: int
 
 
+class TurnBegins(NamedTuple):
+    """Sent by the engine: an answer, decided at that moment, begins; how late the one before was no longer counts."""
+
+    time_ns: int
+
+
 Clock = Tick | Start | Stop | Continue | SongPosition
-Heard = NoteOn | NoteOff | Pedal | Ask | Retime | InputLost
-Played = NoteOn | NoteOff | Yield
+Beat = Clock | Tap | Transport | ClockOffset | Retime
+Heard = NoteOn | NoteOff | Pedal | Ask | InputLost | Beat | OutLatency | Late
+Played = NoteOn | NoteOff | Yield | TurnBegins | Retime | OutLatency | FreeWheel

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import heapq
+import math
+from collections.abc import Iterable
 from itertools import count
 from typing import NamedTuple
+
+from improv.music.events import Late
+from improv.music.timeline import TICKS_PER_BEAT, Timeline
 
 NOTE_OFF, NOTE_ON, CONTROL = 0x80, 0x90, 0xB0
 SUSTAIN, ALL_SOUND_OFF, ALL_NOTES_OFF = 64, 120, 123
 
-MACHINE, THRU = 0, 1  # owners: who made a note sound
+OWNERS = MACHINE, THRU, CLICK = 0, 1, 2  # who made a note sound
+
+SENT_LATE_NS = 20_000_000  # a note that is later than this moves the rest of the answer,
+GIVEN_UP_NS = 250_000_000  # and one later than this ends it
+CHORD_TICKS = 1.5  # onsets this close are one chord
 
 
 class Due(NamedTuple):
@@ -82,7 +91,7 @@ class Book:
 
     def silence(self) -> list[bytes]:
         """Everything off: each note by name, then pedals, then the channel messages some synths heed."""
-        sent = [m for owner in (MACHINE, THRU) for m in self.release(owner)]
+        sent = [m for owner in OWNERS for m in self.release(owner)]
         for channel in sorted(self._channels):
             sent += [bytes((CONTROL | channel, number, 0)) for number in (SUSTAIN, ALL_NOTES_OFF, ALL_SOUND_OFF)]
         self._channels.clear()
@@ -94,16 +103,54 @@ class Book:
 
 
 class Schedule:
-    """A queue of what is due, in front of the book."""
+    """A queue of what is due, in front of the book.
 
-    def __init__(self) -> None:
+    What the machine plays keeps its beat when the timeline changes. When it is late the rest of its
+    answer moves, so that no note is cut short and no chord is torn: under a clock by whole steps of the grid.
+    """
+
+    def __init__(self, grid_ticks: int = TICKS_PER_BEAT // 4) -> None:
         self.book = Book()
+        self._grid_ticks = grid_ticks
+        self._line = Timeline()
         self._queue: list[Due] = []
         self._number = count()
+        self.begin_turn()
+
+    def begin_turn(self) -> None:
+        """A new answer of the machine's: it is on time."""
+        self._lag_ticks = 0.0
+        self._lag_of: dict[bytes, float] = {}  # of each note that began: its end is as much later
+        self._given_up = False
 
     def put(self, due_ns: int, owner: int, message: bytes) -> None:
+        if owner == MACHINE:
+            if is_note_on(message):
+                if self._given_up:
+                    return
+                self._lag_of[_note(message)] = self._lag_ticks
+            due_ns = self._later(due_ns, self._lag_of.get(_note(message), 0.0))
+            if is_note_on(message):
+                self._end_before(due_ns, message)
+        self._push(due_ns, owner, message)
+
+    def _push(self, due_ns: int, owner: int, message: bytes) -> None:
         rank = 0 if is_note_off(message) else 1
         heapq.heappush(self._queue, Due(due_ns, rank, next(self._number), owner, message))
+
+    def _later(self, due_ns: int, ticks: float) -> int:
+        return self._line.time_ns(self._line.position(due_ns) + ticks) if ticks else due_ns
+
+    def _end_before(self, due_ns: int, message: bytes) -> None:
+        """A note that is struck again has ended by then: its own end must not end the new one."""
+        note = _note(message)
+        self._rebuild(
+            due._replace(due_ns=min(due.due_ns, due_ns)) if _ends(due, note) else due for due in list(self._queue)
+        )
+
+    def _rebuild(self, queue: Iterable[Due]) -> None:
+        self._queue = list(queue)
+        heapq.heapify(self._queue)
 
     def deadline(self) -> int | None:
         return self._queue[0].due_ns if self._queue else None
@@ -112,12 +159,71 @@ class Schedule:
         """The next event that is due, however late."""
         return heapq.heappop(self._queue) if self._queue and self._queue[0].due_ns <= now else None
 
+    def retime(self, line: Timeline, jump: bool) -> None:
+        """Beats are counted anew: what the machine still has to play keeps its beat."""
+        old, self._line = self._line, line if line.metric else Timeline()
+        if jump or not (old.metric and line.metric):
+            return
+        self._rebuild(
+            due._replace(due_ns=line.time_ns(old.position(due.due_ns))) if due.owner == MACHINE else due
+            for due in self._queue
+        )
+
+    def catch_up(self, now: int) -> Late | None:
+        """What is done about the machine's next note-on if it is late; None: nothing, it is sent."""
+        head = self._queue[0] if self._queue else None
+        if head is None or head.owner != MACHINE or not is_note_on(head.message) or now - head.due_ns <= SENT_LATE_NS:
+            return None
+        late_ns = now - head.due_ns
+        if late_ns > GIVEN_UP_NS:
+            self._given_up = True
+            return Late(now, late_ns, 0, 0, ended=True)
+        ticks = self._line.position(now) - self._line.position(head.due_ns)
+        if self._line.metric:
+            ticks = math.ceil(ticks / self._grid_ticks) * self._grid_ticks
+        self._shift(ticks)
+        return Late(now, late_ns, self._later(head.due_ns, ticks) - head.due_ns, self._thin(), ended=False)
+
+    def _shift(self, ticks: float) -> None:
+        """Move what has not begun; what sounds ends when it was to end."""
+        self._lag_ticks += ticks
+        begun: set[bytes] = set()
+        moved = []
+        for due in sorted(self._queue):
+            if due.owner == MACHINE and is_note_on(due.message):
+                begun.add(_note(due.message))
+                self._lag_of[_note(due.message)] = self._lag_ticks
+            late = due.owner == MACHINE and _note(due.message) in begun
+            moved.append(due._replace(due_ns=self._later(due.due_ns, ticks)) if late else due)
+        self._rebuild(moved)
+
+    def _thin(self) -> int:
+        """Leave out the inner notes of the chords ahead; gives how many."""
+        apart_ns = self._line.time_ns(CHORD_TICKS) - self._line.time_ns(0)
+        chords: list[list[Due]] = []
+        for due in sorted(self._queue):
+            if due.owner == MACHINE and is_note_on(due.message):
+                if not chords or due.due_ns - chords[-1][0].due_ns > apart_ns:
+                    chords.append([])
+                chords[-1].append(due)
+        inner = {due.number for chord in chords for due in sorted(chord, key=lambda due: due.message[1])[1:-1]}
+        self._rebuild(due for due in self._queue if due.number not in inner)
+        return len(inner)
+
     def drop(self, owner: int) -> list[bytes]:
         """Forget what one owner still had to play; give what releases what he sounds."""
-        self._queue = [due for due in self._queue if due.owner != owner]
-        heapq.heapify(self._queue)
+        self._rebuild(due for due in self._queue if due.owner != owner)
         return self.book.release(owner)
 
     def silence(self) -> list[bytes]:
         self._queue.clear()
         return self.book.silence()
+
+
+def _note(message: bytes) -> bytes:
+    """Channel and pitch of a note-on or note-off."""
+    return bytes((message[0] & 0x0F, message[1]))
+
+
+def _ends(due: Due, note: bytes) -> bool:
+    return due.owner == MACHINE and is_note_off(due.message) and _note(due.message) == note

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import cmath
+import math
 from collections import deque
 from dataclasses import dataclass
 from statistics import median
@@ -35,6 +37,7 @@ class Phrase(NamedTuple):
     low: int  # its lowest and highest pitch
     high: int
     voices: int  # the most that sounded together
+    lean_ticks: float = 0.0  # mean distance of its onsets from the ticks, -0.5 to 0.5
 
     @property
     def length_ns(self) -> int:
@@ -54,18 +57,20 @@ class Listener:
         self._chord_ns = 0
         self._spacings: deque[int] = deque(maxlen=256)
         self._notes = 0
+        self._lean = 0j  # as a turn of the circle, for half a tick early is half a tick late
         self._low, self._high, self._voices = 127, 0, 0
         self._changed_ns = 0
         self._held = False
 
-    def note(self, time_ns: int, pitch: int, voices: int) -> None:
-        """A key was struck; `voices` strings sound now."""
+    def note(self, time_ns: int, pitch: int, voices: int, off_tick: float = 0.0) -> None:
+        """A key was struck, `off_tick` ticks after the nearest tick; `voices` strings sound now."""
         if self._begin_ns is None:
             self._begin_ns = self._chord_ns = time_ns
         elif time_ns - self._chord_ns > CHORD_NS:
             self._spacings.append(time_ns - self._chord_ns)
             self._chord_ns = time_ns
         self._notes += 1
+        self._lean += cmath.rect(1, 2 * math.pi * off_tick)
         self._low, self._high = min(self._low, pitch), max(self._high, pitch)
         self._voices = max(self._voices, voices)
 
@@ -90,9 +95,11 @@ class Listener:
     def phrase(self) -> Phrase | None:
         if self._begin_ns is None:
             return None
+        lean_ticks = cmath.phase(self._lean) / (2 * math.pi)
         return Phrase(
-            self._begin_ns, self._changed_ns, self._notes, self.spacing_ns(), self._low, self._high, self._voices
-        )
+            self._begin_ns, self._changed_ns, self._notes, self.spacing_ns(),
+            self._low, self._high, self._voices, lean_ticks,
+        )  # fmt: skip
 
     def deserves_answer(self, phrase: Phrase) -> bool:
         return phrase.notes >= self._rules.least_notes or phrase.length_ns >= self._rules.least_s * NS

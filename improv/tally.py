@@ -1,0 +1,114 @@
+"""What happened in a session, and how late it was. Kept for as long as it lasts, in little room."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+from improv.midi import wire
+from improv.midi.outlet import Sent
+from improv.music.events import Heard, Late, NoteOff, NoteOn, Pedal, TurnBegins
+from improv.music.inferred import Onsets
+
+FINENESS = 0.01  # a histogram's classes are so much wider than the one before
+LEAST_NS = 1_000
+LEAST_CONFIDENCE = 0.5  # a tempo that is less likely to be right is not shown
+NOTICED_NS = 1_000_000  # a note that is sent later than this counts as late
+
+
+class Histogram:
+    """Times in classes of 1 %, from a microsecond on; those below count as that."""
+
+    def __init__(self) -> None:
+        self._classes: Counter[int] = Counter()
+        self.count = 0
+        self.most_ns = 0
+
+    def add(self, time_ns: int) -> None:
+        self._classes[int(math.log(max(time_ns, LEAST_NS) / LEAST_NS) / math.log1p(FINENESS))] += 1
+        self.count += 1
+        self.most_ns = max(self.most_ns, time_ns)
+
+    def percentile_ms(self, share: float) -> float:
+        """By nearest rank; NaN where there is nothing."""
+        rank = min(self.count - 1, int(share * self.count))
+        for number, count in sorted(self._classes.items()):
+            if rank < count:
+                return min(LEAST_NS * (1 + FINENESS) ** (number + 0.5), max(self.most_ns, LEAST_NS)) / 1e6
+            rank -= count
+        return math.nan
+
+    def line(self) -> str:
+        p50, p95, p99 = (self.percentile_ms(share) for share in (0.5, 0.95, 0.99))
+        return f"{p50:.2f} ms p50, {p95:.2f} p95, {p99:.2f} p99, {self.most_ns / 1e6:.2f} max"
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """By nearest rank; NaN where there are none."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else math.nan
+
+
+class Tally:
+    """For the lines at the end. Called on the engine's thread."""
+
+    def __init__(self) -> None:
+        self.heard = self.answered = 0
+        self.lateness = Histogram()  # of what was planned ahead
+        self.turnarounds = Histogram()  # last release to first note
+        self.takeovers = Histogram()  # turn decided to first note
+        self.steps = Histogram()  # of the engine
+        self.sent_late = self.moved = self.thinned = self.ended = 0  # what was done about lateness
+        self.onsets = Onsets()
+        self._released_ns: int | None = None
+        self._begun_ns: int | None = None  # when the turn was decided whose first note is still to come
+
+    def hear(self, event: Heard) -> None:
+        if isinstance(event, NoteOn):
+            self.heard += 1
+            self.onsets.note(event.time_ns)
+        if isinstance(event, NoteOn | NoteOff | Pedal):
+            self._released_ns = event.time_ns
+        elif isinstance(event, Late):
+            self.moved += not event.ended
+            self.ended += event.ended
+            self.thinned += event.thinned
+
+    def begin_turn(self, turn: TurnBegins) -> None:
+        self._begun_ns = turn.time_ns
+
+    def send(self, sent: Sent) -> None:
+        if not isinstance(wire.meaning(sent.message, sent.sent_ns), NoteOn):
+            return
+        self.answered += 1
+        if self._begun_ns is None:
+            late_ns = sent.sent_ns - sent.due_ns
+            self.lateness.add(late_ns)
+            self.sent_late += late_ns > NOTICED_NS
+            return
+        self.takeovers.add(sent.sent_ns - self._begun_ns)
+        self._begun_ns = None
+        if self._released_ns is not None:
+            self.turnarounds.add(sent.sent_ns - self._released_ns)
+            self._released_ns = None
+
+    def lines(self) -> list[str]:
+        """What happened, in words."""
+        lines = [f"heard {self.heard} notes, answered with {self.answered}"]
+        named = (
+            ("took over in", self.takeovers),
+            ("notes sent late by", self.lateness),
+            ("a step of the engine took", self.steps),
+        )
+        lines += [f"{name} {times.line()}" for name, times in named if times.count]
+        if self.turnarounds.count:
+            lines.append(f"end of phrase to first note {self.turnarounds.percentile_ms(0.5) / 1e3:.2f} s")
+        if self.sent_late or self.moved or self.ended:
+            lines.append(
+                f"late: {self.sent_late} notes sent all the same, {self.moved} times the rest moved "
+                f"({self.thinned} inner notes left out), {self.ended} answers ended"
+            )
+        if (tempo := self.onsets.tempo()) is not None and tempo.confidence >= LEAST_CONFIDENCE:
+            lines.append(f"your own tempo: about {tempo.bpm:.0f} bpm (confidence {tempo.confidence:.0%})")
+        return lines
