@@ -58,6 +58,15 @@ def _settings(config: Path | None, **flags: Any) -> Any:
     return settings.override(settings.load(config), **flags)
 
 
+def _live_settings(config: Path | None, **flags: Any) -> Any:
+    """For playing live they must fit together, too; a flag may mend what a file alone leaves open."""
+    from improv.config import check_together
+
+    settings = _settings(config, **flags)
+    check_together(settings)
+    return settings
+
+
 def _card(settings: Any) -> Any:
     """The card of the weights that will play: a style they do not know is refused, what binds the player is said."""
     from improv.net import weights
@@ -109,13 +118,13 @@ def listen(
     """Call and response: play, stop, and it answers. Ctrl-C ends it."""
     _leave_quietly_until_it_listens()
     with _at_the_door():
-        settings = _settings(
+        settings = _live_settings(
             config, weights=weights, style=style, temperature=temperature, top_p=top_p, bpm=bpm,
             random_seed=random_seed, api=api, virtual=virtual, thru=thru, in_channel=in_channel,
             out_channel=out_channel, thru_channel=thru_channel, turn_cc=turn_cc, tap_cc=tap_cc, clock=clock,
             clock_in=clock_in, clock_offset_ms=clock_offset_ms, clock_out=clock_out, click=click, metre=metre,
-            mode=mode, bars=bars, enter=enter, grid=grid, quantize=quantize, out_latency_ms=out_latency_ms, record=record,
-            **{"in": source, "out": sink},
+            mode=mode, bars=bars, enter=enter, grid=grid, quantize=quantize, out_latency_ms=out_latency_ms,
+            record=record, **{"in": source, "out": sink},
         )  # fmt: skip
         from improv import daemon
 

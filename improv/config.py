@@ -174,6 +174,8 @@ CHOICES = {
     "beat.enter": ("bar", "beat", "now"),
     "beat.grid": tuple(GRIDS),
 }
+BY_HAND = ("tap", "transport")  # controls of the internal clock
+MASTERS = {"midi": "the master", "link": "the session"}
 METRE = re.compile(r"([1-9]|[12]\d|3[0-2])/(1|2|4|8|16|32)")
 
 
@@ -191,7 +193,6 @@ FLAGS = {
     "top_p": "--top-p",
     "bpm": "--bpm",
     "random_seed": "--random-seed",
-    "longest_answer_s": "--longest-answer",
     "thru": "--thru",
     "mode": "--mode",
     "bars": "--bars",
@@ -228,6 +229,48 @@ def override(settings: Settings, **flags: Any) -> Settings:
                 tree = {room: tree}
             settings = _merge(settings, tree, FLAGS.__getitem__)
     return settings
+
+
+def check_together(settings: Settings) -> None:
+    """Refuse settings that are good one by one, but not together. Raises `BadSetting`."""
+    _check_beat(settings)
+    _check_controls(settings.controls)
+    turns = settings.turns
+    if turns.shortest_silence_s > turns.longest_silence_s:
+        raise BadSetting(
+            f"`turns.shortest_silence_s` is {turns.shortest_silence_s:g}, above `turns.longest_silence_s`, "
+            f"which is {turns.longest_silence_s:g}; change one of them"
+        )
+
+
+def _check_beat(settings: Settings) -> None:
+    """Whether there is one source of the beat, and no more."""
+    clock, controls = settings.beat.clock, settings.controls
+    if clock == "midi" and settings.bpm is not None:
+        raise BadSetting(f"{_named('bpm')}: with --clock midi the master gives the tempo; leave one of them out")
+    if clock != "midi" and settings.ports.clock is not None:
+        raise BadSetting(f"{_named('ports.clock')} is the port of a MIDI clock; give --clock midi, or leave it out")
+    for name in BY_HAND:
+        if clock != "internal" and getattr(controls, name) is not None:
+            named, master = _named(f"controls.{name}"), MASTERS[clock]
+            raise BadSetting(f"{named}: with --clock {clock} {master} gives the beat; leave one of them out")
+    if settings.mode == "trade" and clock == "internal" and settings.bpm is None and controls.tap is None:
+        raise BadSetting("--mode trade needs a beat: give --bpm, --tap-cc, or --clock midi or link")
+
+
+def _check_controls(controls: ControlSettings) -> None:
+    taken: dict[int, str] = {}
+    for name, number in vars(controls).items():
+        if number in taken:
+            both = f"{_named(f'controls.{taken[number]}')} and {_named(f'controls.{name}')}"
+            raise BadSetting(f"{both} are both controller {number}; give each a number of its own")
+        if number is not None:
+            taken[number] = name
+
+
+def _named(key: str) -> str:
+    """A setting by both its names: nobody knows here whether a flag or a file set it."""
+    return f"{FLAGS[key]} (`{key}`)" if key in FLAGS else f"`{key}`"
 
 
 def _read(path: Path, base: Settings) -> Settings:
@@ -288,6 +331,8 @@ def _checked(value: Any, kind: Any, key: str, label: str) -> Any:
         return None
     if float in allowed and type(value) is int:
         value = float(min(max(value, -(10**300)), 10**300))
+    if key == "beat.metre" and not (isinstance(value, str) and METRE.fullmatch(value)):
+        raise BadSetting(f"{label} is {reprlib.repr(value)}; it must be a metre such as 4/4, 3/4 or 6/8")
     if not any(_is_a(value, one) for one in allowed):
         raise BadSetting(f"{label} is {reprlib.repr(value)}; it must be {_name(allowed)}")
     low, high = RANGES.get(key, (-math.inf, math.inf))
@@ -295,8 +340,6 @@ def _checked(value: Any, kind: Any, key: str, label: str) -> Any:
         raise BadSetting(f"{label} is {value}; it must be from {low:,.12g} to {high:,.12g}")
     if key in CHOICES and value not in CHOICES[key]:
         raise BadSetting(f"{label} is {reprlib.repr(value)}; it must be one of {', '.join(CHOICES[key])}")
-    if key == "beat.metre" and not METRE.fullmatch(value):
-        raise BadSetting(f"{label} is {reprlib.repr(value)}; it must be a metre such as 4/4, 3/4 or 6/8")
     return value
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import mido
 import pytest
 
-from improv.config import Settings, override
+from improv.config import FLAGS, Settings, override
 from improv.daemon import find_ports
 from improv.errors import BadInput
 from improv.midi import files, sound
@@ -48,7 +48,17 @@ def test_without_a_midi_system_it_points_to_the_demo() -> None:
     ("args", "says"),
     [
         (("--temperature", "0"), "--temperature"),
-        (("--bpm", "nan"), "--bpm"),
+        (("--bpm", "nan"), "--bpm is nan; it must be from 20 to 400"),
+        (("--bpm", "0"), "--bpm"),
+        (("--bpm=-120",), "--bpm"),
+        (("--bpm", "1e9"), "--bpm"),
+        (("--metre", "0/4"), "--metre is '0/4'; it must be a metre such as 4/4, 3/4 or 6/8"),
+        (("--clock", "tap"), "--clock"),
+        (("--mode", "trade"), "--mode trade needs a beat: give --bpm, --tap-cc, or --clock midi or link"),
+        (("--bpm", "96", "--clock", "midi"), "--bpm (`bpm`): with --clock midi the master gives the tempo"),
+        (("--clock-in", "drums"), "--clock-in"),
+        (("--tap-cc", "20", "--clock", "link"), "--tap-cc"),
+        (("--tap-cc", "67", "--turn-cc", "67"), "controller 67"),
         (("--api", "midi2"), "--api"),
         (("--config", "none.yaml"), "none.yaml"),
         (("--record", "/dev/null/takes"), "--record"),
@@ -60,6 +70,11 @@ def test_a_bad_flag_is_said_in_one_line(args: tuple[str, ...], says: str, tmp_pa
     result = improv("listen", "--virtual", *args, cwd=tmp_path)
     assert result.returncode == 2
     assert says in result.stderr and len(result.stderr.strip().splitlines()) == 1
+
+
+def test_every_setting_with_a_flag_is_offered() -> None:
+    offered = {word for line in improv("listen", "--help").stdout.splitlines() for word in line.split()[:1]}
+    assert set(FLAGS.values()) <= offered
 
 
 def test_the_doctor_measures_without_a_midi_system_too() -> None:

@@ -8,7 +8,9 @@ import pytest
 import yaml
 
 from improv import config, shipped
-from improv.config import BadSetting, Settings, override
+from improv.config import BadSetting, Settings, check_together, override
+from improv.engine import Time
+from improv.music.grid import Grid
 from improv.net import codec
 
 
@@ -49,6 +51,29 @@ def test_a_file_and_flags_go_over_the_defaults(tmp_path: Path) -> None:
         ("temperature: 0", "must be from 0.05 to 4"),
         ("bpm: 1e9", "must be from 20 to 400|must be a number"),
         ("bpm: .inf", "must be from 20 to 400"),
+        ("bpm: 0", "`bpm` is 0.0; it must be from 20 to 400"),
+        ("bpm: -120", "must be from 20 to 400"),
+        ("bpm: 1.0e+9", "must be from 20 to 400"),
+        ("bpm: .nan", "must be from 20 to 400"),
+        ("beat: {metre: 0/4}", "`beat.metre` is '0/4'; it must be a metre such as 4/4, 3/4 or 6/8"),
+        ("beat: {metre: 4/3}", "a metre such as"),
+        ("beat: {metre: 33/4}", "a metre such as"),
+        ("beat: {metre: x}", "a metre such as"),
+        ("beat: {metre: 4}", "`beat.metre` is 4; it must be a metre such as"),
+        ("beat: {metre: 3:4}", "a metre such as"),
+        ("beat: {metre: null}", "a metre such as"),
+        ("beat: {clock: external}", "one of internal, midi, link"),
+        ("beat: {enter: soon}", "one of bar, beat, now"),
+        ("beat: {grid: 1/64}", "one of 1/4, 1/8, 1/8t, 1/16, 1/16t, 1/32"),
+        ("beat: {quantize: 1.1}", "must be from 0 to 1"),
+        ("beat: {quantize: .nan}", "must be from 0 to 1"),
+        ("beat: {clock_offset_ms: -501}", "must be from -500 to 500"),
+        ("beat: {click: 10}", "must be true or false"),
+        ("out_latency_ms: -1", "must be from 0 to 500"),
+        ("mode: fours", "one of answer, trade"),
+        ("bars: 0", "must be from 1 to 64"),
+        ("controls: {tap: 120}", "must be from 0 to 119"),
+        ("turn_cc: 67", "is no setting; the nearest is `controls.turn`"),
         ("channels: {output: 17}", "must be from 1 to 16"),
         ("channels: {output: true}", "whole number"),
         ("temperature: warm", "must be a number"),
@@ -83,3 +108,107 @@ def test_a_bad_flag_is_named() -> None:
         config.override(Settings(), out_channel=0)
     with pytest.raises(BadSetting, match="--temperature is nan"):
         config.override(Settings(), temperature=float("nan"))
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        {"bpm": 0.0}, {"bpm": -1.0}, {"bpm": 1e9}, {"bpm": float("nan")}, {"bpm": float("inf")},
+        {"metre": "0/4"}, {"metre": "4/3"}, {"metre": "33/4"}, {"metre": "x"}, {"metre": "4"}, {"metre": ""},
+        {"metre": "4/4\n"}, {"metre": "٣/4"}, {"grid": "1/5"}, {"clock": "tap"},
+    ],
+)  # fmt: skip
+def test_a_beat_that_cannot_be_is_refused_in_a_sentence(flag: dict[str, object]) -> None:
+    (name,) = flag
+    with pytest.raises(BadSetting, match=f"^--{name} is .*; it must be [^\n]*$"):
+        override(Settings(), **flag)
+
+
+def test_a_metre_is_written_as_musicians_write_it(tmp_path: Path) -> None:
+    settings = config.load(written(tmp_path, "beat: {metre: 3/4}\n"))
+    assert settings.beat.bar == (3, 4)
+    bars = [override(settings, metre=metre).beat.bar for metre in ("1/1", "12/8", "32/32")]
+    assert bars == [(1, 1), (12, 8), (32, 32)]
+
+
+@pytest.mark.parametrize(
+    ("flags", "field", "reaches"),
+    [
+        ({"clock": "midi"}, "source", "midi"),
+        ({"clock": "link"}, "source", "link"),
+        ({"bpm": 96.0}, "bpm", 96.0),
+        ({"bpm": 96.0, "clock": "link"}, "bpm", None),  # the session's
+        ({"metre": "6/8"}, "metre", (6, 8)),
+        ({"clock_offset_ms": -12.5}, "offset_ns", -12_500_000),
+        ({"enter": "bar"}, "enter", "bar"),
+        ({"enter": "now"}, "enter", "now"),
+        ({"grid": "1/8t", "quantize": 0.5}, "grid", Grid(16, 0.5)),
+        ({"grid": "1/32"}, "grid", Grid(6, 0.0)),
+        ({"mode": "trade"}, "trade_bars", 4),
+        ({"mode": "trade", "bars": 8}, "trade_bars", 8),
+        ({"bars": 8}, "trade_bars", None),
+    ],
+)
+def test_what_is_set_about_time_reaches_the_engine(flags: dict[str, object], field: str, reaches: object) -> None:
+    time = override(Settings(), **flags).musicianship(0).time
+    assert getattr(time, field) == reaches
+
+
+def test_the_defaults_are_free_time_answered_on_the_beat_if_there_is_one() -> None:
+    assert Settings().musicianship(0).time == Time()
+
+
+def test_the_outputs_latency_reaches_the_engine() -> None:
+    assert override(Settings(), out_latency_ms=12.5).musicianship(0).out_latency_ns == 12_500_000
+
+
+def test_each_control_is_known_by_its_number(tmp_path: Path) -> None:
+    text = "controls: {turn: 0, tap: 20, transport: 21, clock_offset: 22, out_latency: 119}"
+    numbers = {0: "turn", 20: "tap", 21: "transport", 22: "clock_offset", 119: "out_latency"}
+    assert config.load(written(tmp_path, text)).controls.numbers == numbers
+    assert override(Settings(), turn_cc=67, tap_cc=20).controls.numbers == {67: "turn", 20: "tap"}
+    assert Settings().controls.numbers == {}
+
+
+TOGETHER = [
+    ("mode: trade", "--mode trade needs a beat: give --bpm, --tap-cc, or --clock midi or link"),
+    ("{mode: trade, controls: {transport: 20}}", "--mode trade needs a beat"),
+    ("{bpm: 96, beat: {clock: midi}}", "--bpm (`bpm`): with --clock midi the master gives the tempo; leave one of"),
+    ("ports: {clock: drums}", "--clock-in (`ports.clock`) is the port of a MIDI clock; give --clock midi, or leave it"),
+    ("{ports: {clock: drums}, beat: {clock: link}}", "--clock-in (`ports.clock`) is the port of a MIDI clock"),
+    ("{controls: {tap: 20}, beat: {clock: midi}}", "--tap-cc (`controls.tap`): with --clock midi the master gives"),
+    ("{controls: {transport: 9}, beat: {clock: link}}", "`controls.transport`: with --clock link the session gives"),
+    ("controls: {turn: 67, tap: 67}", "--turn-cc (`controls.turn`) and --tap-cc (`controls.tap`) are both contr"),
+    ("controls: {clock_offset: 0, out_latency: 0}", "`controls.clock_offset` and `controls.out_latency` are both"),
+    ("turns: {shortest_silence_s: 2}", "`turns.shortest_silence_s` is 2, above `turns.longest_silence_s`, which is"),
+]
+
+
+@pytest.mark.parametrize(("text", "says"), TOGETHER)
+def test_what_does_not_go_together_is_refused_in_a_sentence(tmp_path: Path, text: str, says: str) -> None:
+    settings = config.load(written(tmp_path, text))
+    with pytest.raises(BadSetting) as refusal:
+        check_together(settings)
+    assert str(refusal.value).startswith(says) and "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "flags"),
+    [
+        ("{}", {}),
+        ("mode: trade", {"bpm": 96.0}),
+        ("mode: trade", {"tap_cc": 20}),
+        ("mode: trade", {"clock": "midi"}),
+        ("mode: trade", {"clock": "link"}),
+        ("mode: trade", {"mode": "answer"}),
+        ("bpm: 96", {"clock": "link"}),  # the tempo that a session begins with
+        ("ports: {clock: drums}", {"clock": "midi"}),
+        ("{bpm: 96, beat: {clock: midi}}", {"clock": "internal"}),
+        ("controls: {turn: 67, tap: 67}", {"tap_cc": 68}),
+        ("controls: {turn: 67, clock_offset: 20, out_latency: 21}", {"clock": "midi"}),
+        ("{}", {"clock_out": True, "click": True}),
+        ("turns: {shortest_silence_s: 1, longest_silence_s: 1}", {}),
+    ],
+)
+def test_a_flag_may_mend_what_a_file_leaves_open(tmp_path: Path, text: str, flags: dict[str, object]) -> None:
+    check_together(override(config.load(written(tmp_path, text)), **flags))
