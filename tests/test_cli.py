@@ -80,8 +80,11 @@ def test_every_setting_with_a_flag_is_offered() -> None:
 def test_the_doctor_measures_without_a_midi_system_too() -> None:
     if opens_here():
         pytest.skip("a MIDI system opens here")
-    found = json.loads(improv("doctor", "--json").stdout)
+    result = improv("doctor", "--json")
+    found = json.loads(result.stdout)
     assert found["apis"] == [] and found["event_ms_p50"] > 0 and found["loopback"]["latency_p50"] >= 0
+    assert found["take_over_ms_p50"] > 0 and found["step_ms_max"] > 0 and found["take_over_ok"] is None
+    assert result.returncode == 0 and not result.stderr
 
 
 def test_the_demo_plays_a_duet_and_leaves_it(tmp_path: Path) -> None:
