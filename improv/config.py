@@ -114,7 +114,7 @@ class Settings:
             sampling=Sampling(self.temperature, self.top_p),
             style=codec.style_index(self.style),
             turns=self.turns,
-            time=self._time(),
+            time=self._time(live=listens_for_the_end),
             out_latency_ns=round(self.out_latency_ms * MS),
             longest_answer_s=self.longest_answer_s,
             forget_s=self.forget_s,
@@ -122,13 +122,13 @@ class Settings:
             seed=seed,
         )
 
-    def _time(self) -> Time:
+    def _time(self, live: bool) -> Time:
         beat = self.beat
         return Time(
             source=beat.clock,
             bpm=self.bpm if beat.clock == "internal" else None,
             metre=beat.bar,
-            offset_ns=round(beat.clock_offset_ms * MS),
+            offset_ns=round(beat.clock_offset_ms * MS) if live else 0,  # a file's beat is where it is
             enter=beat.enter,
             grid=self.grid,
             trade_bars=self.bars if self.mode == "trade" else None,

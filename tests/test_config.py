@@ -158,6 +158,11 @@ def test_the_defaults_are_free_time_answered_on_the_beat_if_there_is_one() -> No
     assert Settings().musicianship(0).time == Time()
 
 
+def test_a_file_is_answered_on_its_own_beat() -> None:
+    settings = override(Settings(), clock_offset_ms=100.0)
+    assert settings.musicianship(0, listens_for_the_end=False).time.offset_ns == 0
+
+
 def test_the_outputs_latency_reaches_the_engine() -> None:
     assert override(Settings(), out_latency_ms=12.5).musicianship(0).out_latency_ns == 12_500_000
 
