@@ -80,7 +80,7 @@ class Loop:
         self._engine, self._inbox, self.outlet = engine, inbox, outlet
         self._channel, self._recorder = channel, recorder
         self._beat_ns = 0
-        self._retime: Retime | None = None  # the last one: a new outlet needs it
+        self._in_force: dict[int, Frame] = {}  # the last of each command that a new outlet needs as well
         self.tally = Tally()
 
     def run(self, replace_outlet: Callable[[], Outlet] | None = None, until: Callable[[], bool] | None = None) -> None:
@@ -96,8 +96,8 @@ class Loop:
                     self._engine.silence(now_ns())
                     self.outlet.close()
                     self.outlet = replace_outlet()
-                    if self._retime is not None:
-                        self.outlet.put(retime_frame(self._retime))
+                    for frame in self._in_force.values():
+                        self.outlet.put(frame)
                 elif isinstance(item, Sent):
                     self._sent(item)
                 else:
@@ -146,11 +146,10 @@ class Loop:
             elif isinstance(event, TurnBegins):
                 self.tally.begin_turn(event)
                 self.outlet.put(Frame(event.time_ns, TURN))
-            elif isinstance(event, Retime):
-                self._retime = event
-                self.outlet.put(retime_frame(event))
-            elif isinstance(event, OutLatency):
-                self.outlet.put(Frame(event.latency_ns, LATENCY))
+            elif isinstance(event, Retime | OutLatency):
+                frame = retime_frame(event) if isinstance(event, Retime) else Frame(event.latency_ns, LATENCY)
+                self._in_force[frame.command] = frame
+                self.outlet.put(frame)
             else:
                 self._say(event)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import fcntl
 import json
+import math
 import os
 import shutil
 import signal
@@ -15,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple, TypeVar
 
 import pytest
 
@@ -25,11 +27,14 @@ RATE = 48000
 PERIOD = 64  # frames; for measuring
 LONG_PERIOD = 256  # for tests: on a busy machine a late client loses messages of a short one (seen, 1 in 2,500)
 NAMES = 4
+PPQN = 24  # ticks of a MIDI clock in a quarter note
+ROOT = Path(__file__).parent.parent
 OBSERVER = Path(__file__).with_name("observer.py")
 REQUIRED = "IMPROV_REQUIRE_PORTS"  # set: real ports that do not open are a failure, not a skip
 
 Env = dict[str, str]
 Phrase = Sequence[tuple[float, Sequence[int]]]
+Self = TypeVar("Self", bound="_Helper")
 
 
 class NoJack(Exception):
@@ -128,54 +133,85 @@ class _Lines:
         self._thread.join()
 
 
-class Player:
-    """The observer's process: plays phrases, and keeps what was sent and received."""
+class _Helper:
+    """A process of these tests' own: told in lines of JSON, it tells in lines of JSON."""
 
-    def __init__(self, env: Env, *arguments: str) -> None:
-        """By default on the ports that `improv listen --virtual` opens."""
-        arguments = arguments or ("--to", "improv in", "--from", "improv out")
-        command = [sys.executable, str(OBSERVER), *arguments]
+    def __init__(self, env: Env, command: Sequence[str]) -> None:
         pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, env=env, stdin=pipe, stdout=pipe, text=True, bufsize=1)
-        self.sent: list[Stamped] = []
-        self.received: list[Stamped] = []
-        self.report: dict[str, Any] = {}
-        self._readies = self._played = self._told = 0
+        self._process = subprocess.Popen(command, cwd=ROOT, env=env, stdin=pipe, stdout=pipe, text=True, bufsize=1)
+        self._readies = 0
         assert self._process.stdout is not None
         self._lines = _Lines(self._process.stdout, self._take)
         self._wait(lambda: self._readies == 1, 15.0, "open its ports")
 
     def _take(self, line: str) -> None:
         for kind, value in json.loads(line).items():
-            if kind in ("sent", "received"):
-                getattr(self, kind).append(Stamped(value[0], tuple(value[1])))
-            elif kind == "all":
-                self.report = value
-            elif kind == "ready":
+            if kind == "ready":
                 self._readies += 1
-            elif kind == "played":
-                self._played += 1
+            else:
+                self._take_one(kind, value)
+
+    def _take_one(self, kind: str, value: Any) -> None:
+        raise NotImplementedError
 
     def _wait(self, holds: Callable[[], bool], timeout_s: float, what: str) -> None:
-        assert self._lines.wait(holds, timeout_s), f"the observer did not {what} within {timeout_s:.1f} s"
+        name = type(self).__name__.lower()
+        assert self._lines.wait(holds, timeout_s), f"the {name} did not {what} within {timeout_s:.1f} s"
 
     def _tell(self, **command: Any) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(command) + "\n")
         self._process.stdin.flush()
 
-    def start(self, phrase: Phrase) -> int:
-        """Begin to play; give the number to `finish` it by."""
-        self._tell(play=[[after_s, list(message)] for after_s, message in phrase])
+    def _end(self) -> None:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        self._lines.join()
+        self._process.stdout.close()
+        self._process.wait()
+
+    def __enter__(self: Self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+
+class Player(_Helper):
+    """The observer's process: plays phrases, and keeps what was sent and received."""
+
+    def __init__(self, env: Env, *arguments: str) -> None:
+        """By default on the ports that `improv listen --virtual` opens."""
+        self.sent: list[Stamped] = []
+        self.received: list[Stamped] = []
+        self.report: dict[str, Any] = {}
+        self._played = self._told = 0
+        arguments = arguments or ("--to", "improv in", "--from", "improv out")
+        super().__init__(env, [sys.executable, str(OBSERVER), *arguments])
+
+    def _take_one(self, kind: str, value: Any) -> None:
+        if kind in ("sent", "received"):
+            getattr(self, kind).append(Stamped(value[0], tuple(value[1])))
+        elif kind == "all":
+            self.report = value
+        elif kind == "played":
+            self._played += 1
+
+    def start(self, phrase: Phrase, at_ns: int | None = None) -> int:
+        """Begin to play, now or at a moment; give the number to `finish` it by."""
+        at = {} if at_ns is None else {"at": at_ns}
+        self._tell(play=[[after_s, list(message)] for after_s, message in phrase], **at)
         self._told += 1
         return self._told
 
     def finish(self, number: int, timeout_s: float) -> None:
         self._wait(lambda: self._played >= number, timeout_s, "play its phrase")
 
-    def play(self, phrase: Phrase) -> list[Stamped]:
+    def play(self, phrase: Phrase, at_ns: int | None = None) -> list[Stamped]:
         """Play a phrase to its end; give its messages as they were sent."""
-        self.finish(self.start(phrase), phrase[-1][0] + 10.0)
+        wait_s = 0.0 if at_ns is None else (at_ns - time.perf_counter_ns()) / 1e9
+        self.finish(self.start(phrase, at_ns), wait_s + phrase[-1][0] + 10.0)
         return self.sent[-len(phrase) :]
 
     def connect(self) -> None:
@@ -214,19 +250,73 @@ class Player:
 
     def close(self) -> dict[str, Any]:
         """End the observer's process; give its report."""
-        assert self._process.stdin is not None and self._process.stdout is not None
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
-        self._lines.join()
-        self._process.stdout.close()
-        self._process.wait()
+        self._end()
         return self.report
 
-    def __enter__(self) -> Player:
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+class Due(NamedTuple):
+    """A tick of the master's: its number in the song, when it was due, and sent (None: lost)."""
+
+    number: int
+    due_ns: int
+    sent_ns: int | None
+
+
+class Master(_Helper):
+    """The master of a MIDI clock, and when its beats truly were."""
+
+    def __init__(self, env: Env, *arguments: str) -> None:
+        """By default it plays into the port that `improv listen --virtual` opens."""
+        self.ticks: list[Due] = []  # of the song, since it was last set off
+        self.told: list[tuple[str, int]] = []
+        super().__init__(env, [sys.executable, "-m", "tests.master", *(arguments or ("--to", "improv in"))])
+
+    def _take_one(self, kind: str, value: Any) -> None:
+        if kind == "tick":
+            self.ticks.append(Due(*value))
+        elif kind == "told":
+            self.told.append((value[0], value[1]))
+            if value[0] in ("start", "continue"):
+                self.ticks.clear()
+
+    def tell(self, **commands: Any) -> int:
+        """Commands of `tests/master.py`, such as `bpm=120`; gives the moment of the last that it says when it obeys."""
+        said = {"start", "stop", "continue", "song"} & commands.keys()
+        wanted = len(self.told) + len(said)
+        self._tell(**commands)
+        if not said:
+            return 0
+        self._wait(lambda: len(self.told) >= wanted, 3.0, "obey")
+        return self.told[-1][1]
+
+    def start(self, bpm: float) -> int:
+        """From the top; gives the moment of the first beat."""
+        self.tell(bpm=bpm, start=1)
+        self._wait(lambda: len(self.ticks) > 1, 3.0, "tick")
+        return self.ticks[0].due_ns
+
+    def time_ns(self, beat: float) -> int:
+        """When a beat of the song is due; one that is still to come, at the tempo of the last tick."""
+        return round(_between([tick.number / PPQN for tick in self.ticks], [tick.due_ns for tick in self.ticks], beat))
+
+    def beat(self, time_ns: int) -> float:
+        return _between([tick.due_ns for tick in self.ticks], [tick.number / PPQN for tick in self.ticks], time_ns)
+
+    def wait_for(self, beat: float) -> None:
+        time.sleep(max(0.0, (self.time_ns(beat) - time.perf_counter_ns()) / 1e9))
+
+    def next_bar(self, beats: int = 4) -> int:
+        """The first beat of the next bar, at least half a beat from now."""
+        return math.ceil((self.beat(time.perf_counter_ns()) + 0.5) / beats) * beats
+
+    close = _Helper._end
+
+
+def _between(xs: list[float], ys: list[float], x: float) -> float:
+    """The line through two neighbours, the first or last two where `x` lies beyond."""
+    after = min(max(bisect.bisect_right(xs, x), 1), len(xs) - 1)
+    x0, x1, y0, y1 = xs[after - 1], xs[after], ys[after - 1], ys[after]
+    return y0 + (x - x0) * (y1 - y0) / (x1 - x0)
 
 
 class Daemon:

@@ -6,6 +6,7 @@
 Commands are JSON lines on stdin; times are seconds from when the line is read:
 
     {"play": [[0.0, [144, 60, 80]], [0.2, [128, 60, 0]]]}
+    {"play": [...], "at": ns}   seconds from that moment on instead
     {"connect": 1}          the daemon's ports were made anew: connect again
     {"end": 1}              (or the end of stdin)
 
@@ -90,14 +91,22 @@ def sound(messages: Iterable[Stamped]) -> Sound:
     return Sound({key for key, count in down.items() if count} | sustained, pedals)
 
 
+def opened(kind: Any, api: str, name: str, client: str, virtual: bool = False) -> Any:
+    """An RtMidi port: the first whose name fits the pattern `name`, or one of its own in a client so named."""
+    apis = {"jack": rtmidi.API_UNIX_JACK, "alsa": rtmidi.API_LINUX_ALSA, "coremidi": rtmidi.API_MACOSX_CORE}
+    port = kind(apis[api], name=name if virtual else client)
+    if virtual:
+        port.open_virtual_port("port")
+    else:
+        port.open_port(_find(port, name))
+    return port
+
+
 class Ports:
     """One output and one input, found by name or opened under a name. Either may be left out."""
 
     def __init__(self, api: str, to: str | None, source: str | None, virtual: bool, heard: Any) -> None:
-        self._api = {"jack": rtmidi.API_UNIX_JACK, "alsa": rtmidi.API_LINUX_ALSA, "coremidi": rtmidi.API_MACOSX_CORE}[
-            api
-        ]
-        self._to, self._source, self._virtual, self._heard = to, source, virtual, heard
+        self._api, self._to, self._source, self._virtual, self._heard = api, to, source, virtual, heard
         self._open: list[Any] = []
         self.connect()
 
@@ -114,13 +123,8 @@ class Ports:
             self._output = self._opened(rtmidi.MidiOut, self._to, "observer-out")
 
     def _opened(self, kind: Any, name: str, client: str) -> Any:
-        port = kind(self._api, name=name if self._virtual else client)
-        self._open.append(port)
-        if self._virtual:
-            port.open_virtual_port("port")
-            return port
-        port.open_port(_find(port, name))
-        return port
+        self._open.append(opened(kind, self._api, name, client, self._virtual))
+        return self._open[-1]
 
     def send(self, message: list[int]) -> None:
         self._output.send_message(message)
@@ -137,20 +141,20 @@ def _find(port: Any, name: str) -> int:
     raise SystemExit(f"no port fits {name}")
 
 
-class Observer:
-    def __init__(self, arguments: argparse.Namespace) -> None:
-        self._sent: list[Stamped] = []
-        self._received: list[Stamped] = []
+class Teller:
+    """Lines of JSON on stdout, written by a thread of their own: a full pipe must not hold up the driver's thread."""
+
+    def __init__(self) -> None:
         self._lines: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-        # A thread of its own writes: a full pipe must not hold up the driver's thread.
         self._writer = threading.Thread(target=self._write)
         self._writer.start()
-        try:
-            self._ports = Ports(arguments.api, arguments.to, arguments.source, arguments.virtual, self._receive)
-        except BaseException:
-            self._lines.put(None)
-            raise
-        self._lines.put({"ready": True})
+
+    def __call__(self, **line: Any) -> None:
+        self._lines.put(line)
+
+    def close(self) -> None:
+        self._lines.put(None)
+        self._writer.join()
 
     def _write(self) -> None:
         """In batches, so that it seldom stands in the driver's way: who reads too slowly loses messages."""
@@ -163,19 +167,31 @@ class Observer:
             if batch[-1] is None:
                 return
 
+
+class Observer:
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self._sent: list[Stamped] = []
+        self._received: list[Stamped] = []
+        self._tell = Teller()
+        try:
+            self._ports = Ports(arguments.api, arguments.to, arguments.source, arguments.virtual, self._receive)
+        except BaseException:
+            self._tell.close()
+            raise
+        self._tell(ready=True)
+
     def _receive(self, now: int, message: list[int]) -> None:
         self._received.append(Stamped(now, tuple(message)))
-        self._lines.put({"received": [now, message]})
+        self._tell(received=[now, message])
 
-    def play(self, events: list[tuple[float, list[int]]]) -> None:
-        begin = time.perf_counter_ns()
+    def play(self, events: list[tuple[float, list[int]]], begin: int) -> None:
         for after_s, message in events:
-            _wait_until(begin + round(after_s * 1e9))
+            wait_until(begin + round(after_s * 1e9))
             now = time.perf_counter_ns()
             self._ports.send(message)
             self._sent.append(Stamped(now, tuple(message)))
-            self._lines.put({"sent": [now, message]})
-        self._lines.put({"played": len(events)})
+            self._tell(sent=[now, message])
+        self._tell(played=len(events))
 
     def follow(self, lines: Iterable[str]) -> None:
         """Until told to end, or there are no more lines."""
@@ -183,22 +199,21 @@ class Observer:
             for line in lines:
                 command = json.loads(line)
                 if "play" in command:
-                    self.play(command["play"])
+                    self.play(command["play"], command.get("at", time.perf_counter_ns()))
                 elif "connect" in command:
                     self._ports.connect()
-                    self._lines.put({"ready": True})
+                    self._tell(ready=True)
                 else:
                     break
         finally:
             notes, pedals = sound(list(self._received))
             whole = {"sent": self._sent, "received": self._received, "sounding": sorted(notes), "pedals": list(pedals)}
-            self._lines.put({"all": whole})
-            self._lines.put(None)
-            self._writer.join()
+            self._tell(all=whole)
+            self._tell.close()
 
 
-def _wait_until(time_ns: int) -> None:
-    """Sleep to just before, then spin: the phrase is to be even."""
+def wait_until(time_ns: float) -> None:
+    """Sleep to just before, then spin: what is sent is to be even."""
     left = time_ns - time.perf_counter_ns() - SPIN_NS
     if left > 0:
         time.sleep(left / 1e9)
