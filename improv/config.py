@@ -331,6 +331,8 @@ def _checked(value: Any, kind: Any, key: str, label: str) -> Any:
         return None
     if float in allowed and type(value) is int:
         value = float(min(max(value, -(10**300)), 10**300))
+    if key in CHOICES and value not in CHOICES[key]:
+        raise BadSetting(f"{label} is {reprlib.repr(value)}; it must be one of {', '.join(CHOICES[key])}")
     if key == "beat.metre" and not (isinstance(value, str) and METRE.fullmatch(value)):
         raise BadSetting(f"{label} is {reprlib.repr(value)}; it must be a metre such as 4/4, 3/4 or 6/8")
     if not any(_is_a(value, one) for one in allowed):
@@ -338,8 +340,6 @@ def _checked(value: Any, kind: Any, key: str, label: str) -> Any:
     low, high = RANGES.get(key, (-math.inf, math.inf))
     if type(value) in (int, float) and not low <= value <= high:  # NaN is never within
         raise BadSetting(f"{label} is {value}; it must be from {low:,.12g} to {high:,.12g}")
-    if key in CHOICES and value not in CHOICES[key]:
-        raise BadSetting(f"{label} is {reprlib.repr(value)}; it must be one of {', '.join(CHOICES[key])}")
     return value
 
 

@@ -63,6 +63,8 @@ def test_a_file_and_flags_go_over_the_defaults(tmp_path: Path) -> None:
         ("beat: {metre: 3:4}", "a metre such as"),
         ("beat: {metre: null}", "a metre such as"),
         ("beat: {clock: external}", "one of internal, midi, link"),
+        ("beat: {clock: 3}", "`beat.clock` is 3; it must be one of internal, midi, link"),
+        ("mode: [trade]", "one of answer, trade"),
         ("beat: {enter: soon}", "one of bar, beat, now"),
         ("beat: {grid: 1/64}", "one of 1/4, 1/8, 1/8t, 1/16, 1/16t, 1/32"),
         ("beat: {quantize: 1.1}", "must be from 0 to 1"),
