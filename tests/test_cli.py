@@ -10,8 +10,11 @@ from pathlib import Path
 
 import mido
 import pytest
+from typer.testing import CliRunner
 
-from improv.config import FLAGS, Settings, override
+from improv import demo
+from improv.cli import app
+from improv.config import FLAGS, BeatSettings, Settings, override
 from improv.daemon import find_ports
 from improv.errors import BadInput
 from improv.midi import files, sound
@@ -99,6 +102,15 @@ def test_the_demo_plays_a_duet_and_leaves_it(tmp_path: Path) -> None:
     assert counts[0] == 23 and counts[1] > 3
     assert (tmp_path / "duet.wav").stat().st_size > 100_000
     assert (tmp_path / "duet.png").read_bytes()[1:4] == b"PNG"
+
+
+def test_the_demo_brings_its_own_beat(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    played: list[Settings] = []
+    monkeypatch.setattr(demo, "demo", lambda settings, card, out: played.append(settings))
+    config = tmp_path / "live.yaml"
+    config.write_text("beat: {clock: midi, clock_offset_ms: 50, metre: 3/4}\n")
+    assert CliRunner().invoke(app, ["demo", "--config", str(config), "--out", str(tmp_path)]).exit_code == 0
+    assert played[0].beat == BeatSettings(metre="3/4")
 
 
 def test_the_demo_finds_an_unwritable_place_first(tmp_path: Path) -> None:
