@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import heapq
 import math
-from collections.abc import Iterable
+from bisect import insort
 from itertools import count
 from typing import NamedTuple
 
@@ -20,6 +19,10 @@ SENT_LATE_NS = 20_000_000  # a note that is later than this moves the rest of th
 GIVEN_UP_NS = 250_000_000  # and one later than this ends it
 CHORD_TICKS = 1.5  # onsets this close are one chord
 
+Note = tuple[int, int, int]  # owner, channel and pitch
+
+ENDS, BEGINS, ENDS_AT_ONCE = range(3)  # in this order at one time; the last: a note that ends as it begins
+
 
 class Due(NamedTuple):
     """Ordered by time; at one time note-offs go first, then as they were put."""
@@ -29,6 +32,10 @@ class Due(NamedTuple):
     number: int
     owner: int
     message: bytes
+
+    @property
+    def note(self) -> Note:
+        return _note(self.owner, self.message)
 
 
 def is_note_on(message: bytes) -> bool:
@@ -113,58 +120,60 @@ class Schedule:
         self.book = Book()
         self._grid_ticks = grid_ticks
         self._line = Timeline()
-        self._queue: list[Due] = []
+        self._queue: list[Due] = []  # in order; half a second of music is short
         self._number = count()
         self.begin_turn()
 
     def begin_turn(self) -> None:
         """A new answer of the machine's: it is on time."""
         self._lag_ticks = 0.0
-        self._lag_of: dict[bytes, float] = {}  # of each note that began: its end is as much later
+        self._lag_of: dict[Note, float] = {}  # of each note that began: its end is as much later
         self._given_up = False
 
     def put(self, due_ns: int, owner: int, message: bytes) -> None:
+        note, rank = _note(owner, message), BEGINS
+        on = is_note_on(message)
         if owner == MACHINE:
-            if is_note_on(message):
+            if on:
                 if self._given_up:
                     return
-                self._lag_of[_note(message)] = self._lag_ticks
-            due_ns = self._later(due_ns, self._lag_of.get(_note(message), 0.0))
-            if is_note_on(message):
-                self._end_before(due_ns, message)
-        self._push(due_ns, owner, message)
-
-    def _push(self, due_ns: int, owner: int, message: bytes) -> None:
-        rank = 0 if is_note_off(message) else 1
-        heapq.heappush(self._queue, Due(due_ns, rank, next(self._number), owner, message))
+                self._lag_of[note] = self._lag_ticks
+            due_ns = self._later(due_ns, self._lag_of.get(note, 0.0))
+        if on:
+            self._end_before(due_ns, note)
+        elif is_note_off(message):
+            due_ns, rank = self._after_its_begin(due_ns, note)
+        insort(self._queue, Due(due_ns, rank, next(self._number), owner, message))
 
     def _later(self, due_ns: int, ticks: float) -> int:
         return self._line.time_ns(self._line.position(due_ns) + ticks) if ticks else due_ns
 
-    def _end_before(self, due_ns: int, message: bytes) -> None:
+    def _end_before(self, due_ns: int, note: Note) -> None:
         """A note that is struck again has ended by then: its own end must not end the new one."""
-        note = _note(message)
-        self._rebuild(
-            due._replace(due_ns=min(due.due_ns, due_ns)) if _ends(due, note) else due for due in list(self._queue)
-        )
+        if any(_ends(due, note) and due.due_ns > due_ns for due in self._queue):
+            self._queue = sorted(
+                due._replace(due_ns=min(due.due_ns, due_ns), rank=ENDS) if _ends(due, note) else due
+                for due in self._queue
+            )
 
-    def _rebuild(self, queue: Iterable[Due]) -> None:
-        self._queue = list(queue)
-        heapq.heapify(self._queue)
+    def _after_its_begin(self, due_ns: int, note: Note) -> tuple[int, int]:
+        """Where a note may end that is still to begin: not before."""
+        begins_ns = max((due.due_ns for due in self._queue if _begins(due, note)), default=None)
+        return (due_ns, ENDS) if begins_ns is None or due_ns > begins_ns else (begins_ns, ENDS_AT_ONCE)
 
     def deadline(self) -> int | None:
         return self._queue[0].due_ns if self._queue else None
 
     def pop(self, now: int) -> Due | None:
         """The next event that is due, however late."""
-        return heapq.heappop(self._queue) if self._queue and self._queue[0].due_ns <= now else None
+        return self._queue.pop(0) if self._queue and self._queue[0].due_ns <= now else None
 
     def retime(self, line: Timeline, jump: bool) -> None:
         """Beats are counted anew: what the machine still has to play keeps its beat."""
         old, self._line = self._line, line if line.metric else Timeline()
         if jump or not (old.metric and line.metric):
             return
-        self._rebuild(
+        self._queue = sorted(
             due._replace(due_ns=line.time_ns(old.position(due.due_ns))) if due.owner == MACHINE else due
             for due in self._queue
         )
@@ -187,32 +196,33 @@ class Schedule:
     def _shift(self, ticks: float) -> None:
         """Move what has not begun; what sounds ends when it was to end."""
         self._lag_ticks += ticks
-        begun: set[bytes] = set()
-        moved = []
-        for due in sorted(self._queue):
-            if due.owner == MACHINE and is_note_on(due.message):
-                begun.add(_note(due.message))
-                self._lag_of[_note(due.message)] = self._lag_ticks
-            late = due.owner == MACHINE and _note(due.message) in begun
-            moved.append(due._replace(due_ns=self._later(due.due_ns, ticks)) if late else due)
-        self._rebuild(moved)
+        begun: set[Note] = set()
+        for place, due in enumerate(self._queue):
+            if due.owner != MACHINE:
+                continue
+            if is_note_on(due.message):
+                begun.add(due.note)
+                self._lag_of[due.note] = self._lag_ticks
+            if due.note in begun:
+                self._queue[place] = due._replace(due_ns=self._later(due.due_ns, ticks))
+        self._queue.sort()
 
     def _thin(self) -> int:
         """Leave out the inner notes of the chords ahead; gives how many."""
         apart_ns = self._line.time_ns(CHORD_TICKS) - self._line.time_ns(0)
         chords: list[list[Due]] = []
-        for due in sorted(self._queue):
+        for due in self._queue:
             if due.owner == MACHINE and is_note_on(due.message):
                 if not chords or due.due_ns - chords[-1][0].due_ns > apart_ns:
                     chords.append([])
                 chords[-1].append(due)
         inner = {due.number for chord in chords for due in sorted(chord, key=lambda due: due.message[1])[1:-1]}
-        self._rebuild(due for due in self._queue if due.number not in inner)
+        self._queue = [due for due in self._queue if due.number not in inner]
         return len(inner)
 
     def drop(self, owner: int) -> list[bytes]:
         """Forget what one owner still had to play; give what releases what he sounds."""
-        self._rebuild(due for due in self._queue if due.owner != owner)
+        self._queue = [due for due in self._queue if due.owner != owner]
         return self.book.release(owner)
 
     def silence(self) -> list[bytes]:
@@ -220,10 +230,13 @@ class Schedule:
         return self.book.silence()
 
 
-def _note(message: bytes) -> bytes:
-    """Channel and pitch of a note-on or note-off."""
-    return bytes((message[0] & 0x0F, message[1]))
+def _note(owner: int, message: bytes) -> Note:
+    return owner, message[0] & 0x0F, message[1]
 
 
-def _ends(due: Due, note: bytes) -> bool:
-    return due.owner == MACHINE and is_note_off(due.message) and _note(due.message) == note
+def _begins(due: Due, note: Note) -> bool:
+    return due.note == note and is_note_on(due.message)
+
+
+def _ends(due: Due, note: Note) -> bool:
+    return due.note == note and is_note_off(due.message)
