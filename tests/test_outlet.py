@@ -1,14 +1,17 @@
-"""The outlet, the schedule and the book: lists in, lists out, on a clock that moves only when waited on."""
+"""The outlet's loop: lists in, lists out, on a clock that moves only when waited on; and its process."""
 
 from __future__ import annotations
 
+import io
+import os
 import queue
+import select
 import threading
 from collections.abc import Iterator
 from typing import NamedTuple, cast
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from improv.clock import now_ns
@@ -18,141 +21,35 @@ from improv.midi.outlet import (
     FORWARD,
     HEARTBEAT_LOST_NS,
     HEARTBEAT_NS,
+    LATENCY,
     LEAVE,
     LET_GO,
+    NO_DUTIES,
     PLAY,
     TURN,
     YIELD,
+    Duties,
     Frame,
     ProcessOutlet,
+    Report,
     Sent,
     Target,
     ThreadOutlet,
+    frames,
+    pack_frame,
+    pack_report,
+    reports,
+    retime_frame,
+    retime_of,
     serve,
 )
 from improv.midi.ports import PortError
-from improv.music.events import Late, NoteOff, NoteOn, Pedal
-from improv.music.schedule import MACHINE, THRU, Book, Schedule, is_note_off
+from improv.music.events import Late, Retime
+from improv.music.pulse import CONTINUE, SONG_POSITION, START, STOP, TICK
+from improv.music.schedule import is_note_on
+from improv.music.timeline import NS, Timeline
 from tests.jack import Env, Player, server_or_skip
-from tests.observer import Sound, Stamped, sound
-
-MS = 1_000_000
-OWNERS = (MACHINE, THRU)
-NOTHING = Sound(set(), set())
-
-
-def on(pitch: int, channel: int = 2) -> bytes:
-    return wire.spell(NoteOn(0, pitch, 64), channel)
-
-
-def off(pitch: int, channel: int = 2) -> bytes:
-    return wire.spell(NoteOff(0, pitch), channel)
-
-
-def pedal(down: bool, channel: int = 2) -> bytes:
-    return wire.spell(Pedal(0, down), channel)
-
-
-def sounding(messages: list[bytes]) -> Sound:
-    """What a strict synthesiser sounds after those messages: each note-on wants its own note-off."""
-    return sound(Stamped(0, tuple(message)) for message in messages)
-
-
-# Few channels and pitches, so that owners meet on one note.
-CHANNELS, PITCHES = st.integers(1, 2), st.integers(60, 62)
-NOTES = st.builds(lambda strike, pitch, channel: strike(pitch, channel), st.sampled_from([on, off]), PITCHES, CHANNELS)
-PEDALS = st.builds(pedal, st.booleans(), CHANNELS)
-ENTRIES = st.tuples(st.sampled_from(OWNERS), NOTES)
-
-
-class Model:
-    """Who holds each note, told in the plainest way."""
-
-    def __init__(self) -> None:
-        self.held: set[tuple[int, int, int]] = set()  # owner, channel, pitch
-
-    def enter(self, owner: int, message: bytes) -> None:
-        key = (owner, wire.channel(message), message[1])
-        (self.held.discard if is_note_off(message) else self.held.add)(key)
-
-    def release(self, owner: int) -> None:
-        self.held = {key for key in self.held if key[0] != owner}
-
-    @property
-    def notes(self) -> set[tuple[int, int]]:
-        return {(channel, pitch) for _, channel, pitch in self.held}
-
-
-@given(st.lists(st.one_of(ENTRIES, st.sampled_from(OWNERS)), max_size=60))
-def test_a_note_sounds_as_long_as_somebody_holds_it(steps: list[tuple[int, bytes] | int]) -> None:
-    """An owner alone means: release all that is his. Stray note-offs are among the steps."""
-    book, model, sent = Book(), Model(), list[bytes]()
-    for step in steps:
-        if isinstance(step, tuple):
-            sent += book.enter(*step)
-            model.enter(*step)
-        else:
-            sent += book.release(step)
-            model.release(step)
-        assert sounding(sent).notes == model.notes == {(channel + 1, pitch) for channel, pitch in book.sounding}
-
-
-@given(st.lists(st.tuples(st.sampled_from(OWNERS), st.one_of(NOTES, PEDALS)), max_size=60))
-def test_silence_ends_notes_and_pedals(entries: list[tuple[int, bytes]]) -> None:
-    book = Book()
-    sent = [message for owner, entry in entries for message in book.enter(owner, entry)]
-    assert sounding(sent + book.silence()) == NOTHING
-    assert book.silence() == []
-
-
-@pytest.mark.parametrize("first", OWNERS)
-def test_a_note_of_two_owners_ends_with_the_second(first: int) -> None:
-    book = Book()
-    assert book.enter(MACHINE, on(60)) == [on(60)]
-    assert book.enter(THRU, on(60)) == [off(60), on(60)]  # struck anew: no synthesiser is left with two
-    assert book.enter(first, off(60)) == []
-    assert book.enter(1 - first, off(60)) == [off(60)]
-
-
-def test_nobody_ends_a_note_that_is_not_his() -> None:
-    book = Book()
-    book.enter(MACHINE, on(60))
-    assert book.enter(THRU, off(60)) == []
-    assert book.release(THRU) == []
-    assert book.sounding == {(1, 60)}
-
-
-def test_a_release_lifts_the_owners_pedal_and_no_other() -> None:
-    book = Book()
-    book.enter(THRU, pedal(True, 1))
-    book.enter(MACHINE, on(60))
-    assert book.release(MACHINE) == [off(60)]
-    assert book.release(THRU) == [pedal(False, 1)]
-
-
-@given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from(OWNERS), NOTES), max_size=40))
-def test_what_is_due_comes_in_time_and_note_offs_first(puts: list[tuple[int, int, bytes]]) -> None:
-    schedule = Schedule()
-    for put in puts:
-        schedule.put(*put)
-    popped = []
-    while (due := schedule.pop(5)) is not None:
-        popped.append(due)
-    assert len(popped) == len(puts) and schedule.deadline() is None
-    keys = [(due.due_ns, not is_note_off(due.message)) for due in popped]
-    assert keys == sorted(keys)
-
-
-@given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from(OWNERS), NOTES), max_size=40), st.sampled_from(OWNERS))
-def test_a_drop_forgets_one_owner_only(puts: list[tuple[int, int, bytes]], owner: int) -> None:
-    schedule = Schedule()
-    for put in puts:
-        schedule.put(*put)
-    schedule.drop(owner)
-    left = []
-    while (due := schedule.pop(5)) is not None:
-        left.append((due.owner, due.message))
-    assert sorted(left) == sorted(put[1:] for put in puts if put[1] != owner)
+from tests.test_schedule import MS, NOTES, NOTHING, PEDALS, off, on, pedal, sounding
 
 
 class Arrival(NamedTuple):
@@ -170,7 +67,7 @@ class Script:
         self.now = 0
         self.sent: list[bytes] = []
         self.stamps: list[int] = []
-        self.reports: list[Sent] = []
+        self.reports: list[Report] = []
 
     def clock(self) -> int:
         self.now += self.TICK_NS
@@ -197,9 +94,13 @@ class Script:
         self.sent.append(message)
         self.stamps.append(self.now)
 
-    def run(self) -> Script:
-        serve(cast("queue.SimpleQueue[Frame]", self), self.send, self.reports.append, clock=self.clock)
+    def run(self, duties: Duties = NO_DUTIES) -> Script:
+        serve(cast("queue.SimpleQueue[Frame]", self), self.send, self.reports.append, duties, self.clock)
         return self
+
+    @property
+    def all(self) -> list[tuple[int, bytes]]:
+        return list(zip(self.stamps, self.sent, strict=True))
 
 
 def played(at_ns: int, due_ns: int, message: bytes) -> Arrival:
@@ -225,19 +126,36 @@ def test_what_comes_too_late_goes_out_at_once() -> None:
     assert 50 * MS <= script.stamps[0] < 51 * MS and 90 * MS <= script.stamps[1] < 91 * MS
 
 
+def leaves(at_ms: int) -> Arrival:
+    return Arrival(at_ms * MS, Frame(0, LEAVE))
+
+
 TIMES = st.integers(0, 2000).map(lambda ms: ms * MS)
 FRAMES = st.one_of(
     st.builds(lambda at, ahead, m: played(at, at + ahead, m), TIMES, st.integers(0, 500).map(lambda n: n * MS), NOTES),
     st.builds(lambda at, m: Arrival(at, Frame(at, FORWARD, m)), TIMES, st.one_of(NOTES, PEDALS)),
     st.builds(lambda at: Arrival(at, Frame(at, YIELD)), TIMES),
     st.builds(lambda at: Arrival(at, Frame(at, BEAT)), TIMES),
+    st.builds(lambda at, ms: Arrival(at, Frame(ms * MS, LATENCY)), TIMES, st.integers(0, 127)),
+    st.builds(
+        lambda at, bpm, jump, metric: Arrival(at, retime_frame(Retime(at, Timeline(bpm, at, at / 5e8, metric), jump))),
+        TIMES,
+        st.floats(30, 300),
+        st.booleans(),
+        st.booleans(),
+    ),
 )
 
 
-@given(st.lists(FRAMES, max_size=40), TIMES)
-def test_whatever_came_nothing_sounds_after_it_left(arrivals: list[Arrival], leave_ns: int) -> None:
-    script = Script([*arrivals, Arrival(leave_ns, Frame(0, LEAVE))]).run()
+@settings(max_examples=60)
+@given(st.lists(FRAMES, max_size=30), TIMES, st.booleans())
+def test_whatever_came_nothing_sounds_after_it_left(arrivals: list[Arrival], leave_ns: int, duties: bool) -> None:
+    """And nothing was sent before it came."""
+    came = {arrival.frame.message: arrival.at_ns for arrival in sorted(arrivals, reverse=True, key=lambda a: a.at_ns)}
+    script = Script([*arrivals, Arrival(leave_ns, Frame(0, LEAVE))])
+    script.run(Duties(True, 10, latency_ns=40 * MS) if duties else NO_DUTIES)
     assert sounding(script.sent) == NOTHING
+    assert all(at_ns >= came[m] for at_ns, m in script.all if is_note_on(m) and wire.channel(m) != 10)
 
 
 def test_a_yield_drops_what_is_due_and_releases_what_sounds() -> None:
@@ -275,6 +193,36 @@ def test_an_answer_a_quarter_second_late_is_given_up_and_said() -> None:
     assert late.ended and 300 * MS <= late.late_ns < 301 * MS
 
 
+def test_an_answer_that_is_late_is_moved_and_said() -> None:
+    script = Script(
+        [
+            played(0, 100 * MS, on(60)),
+            played(130 * MS, 100 * MS, on(64)),  # 30 ms late: all that follows is
+            played(130 * MS, 200 * MS, on(67)),
+            played(130 * MS, 150 * MS, off(60)),
+            leaves(500),
+        ]
+    ).run()
+    lates = [report for report in script.reports if isinstance(report, Late)]
+    assert [(late.ended, late.thinned) for late in lates] == [(False, 0)]
+    assert 30 * MS <= lates[0].shift_ns < 31 * MS
+    due = {report.message: report.due_ns for report in script.reports[:5] if isinstance(report, Sent)}
+    moved = lates[0].shift_ns
+    assert [due[message] for message in (on(60), on(64), off(60), on(67))] == [
+        100 * MS,
+        100 * MS + moved,
+        150 * MS,  # it began in time
+        200 * MS + moved,
+    ]
+
+
+def test_a_late_chord_stays_whole_though_its_frames_come_one_by_one() -> None:
+    chord = [on(60), on(64), on(67)]
+    script = Script([*(played((140 + n) * MS, 100 * MS, m) for n, m in enumerate(chord)), leaves(500)]).run()
+    assert script.sent[:3] == chord and script.stamps[2] - script.stamps[0] < 3 * MS
+    assert sum(isinstance(report, Late) for report in script.reports) == 1
+
+
 def test_letting_go_releases_only_what_came_through() -> None:
     script = Script(
         [
@@ -302,9 +250,183 @@ def test_the_watch_begins_with_the_first_beat() -> None:
     assert script.now >= 10 * HEARTBEAT_LOST_NS
 
 
+def test_a_halt_of_its_own_is_no_lost_heartbeat() -> None:
+    """The beats came meanwhile: it only could not look."""
+    beats = [Arrival(at, Frame(at, BEAT)) for at in range(0, 10 * NS, HEARTBEAT_NS)]
+    script = Script([*beats, played(0, NS, on(60)), played(0, 4 * NS, off(60)), leaves(10_000)])
+
+    def send(message: bytes) -> None:
+        script.send(message)
+        script.now += 5 * NS // 2 * (message == on(60))
+
+    serve(cast("queue.SimpleQueue[Frame]", script), send, script.reports.append, clock=script.clock)
+    assert script.now >= 10 * NS and script.stamps[1] < 4 * NS + MS
+
+
+# The beat that it gives, and what is sent ahead
+
+
+def retimed(at_ms: int, line: Timeline, jump: bool = True) -> Arrival:
+    return Arrival(at_ms * MS, retime_frame(Retime(at_ms * MS, line, jump)))
+
+
+def kinds(script: Script) -> list[int]:
+    return [message[0] for message in script.sent]
+
+
+SONG = Timeline(120.0, 100 * MS, 0.0, metric=True)
+DUTIES = Duties(clock=True, click_channel=10)
+
+
+def test_the_clock_runs_with_the_song_and_stops_at_the_end() -> None:
+    script = Script([retimed(0, Timeline(120.0)), retimed(100, SONG), leaves(1_110)]).run(Duties(clock=True))
+    start = kinds(script).index(START)
+    assert kinds(script) == [*[TICK] * start, START, *[TICK] * 49, STOP]
+    ticks = [at_ns for at_ns, message in script.all[start + 1 : -1] if message[0] == TICK]
+    assert all(0 <= at_ns - SONG.time_ns(n * 2) < MS for n, at_ns in enumerate(ticks))
+
+
+def test_the_song_stands_and_goes_on() -> None:
+    stands, goes_on = Timeline(120.0, 700 * MS, 1.2), Timeline(120.0, NS, 1.2, metric=True)
+    script = Script([retimed(0, SONG), retimed(700, stands), retimed(1000, goes_on), leaves(1_500)])
+    script.run(Duties(clock=True))
+    told = [(at_ns // MS, message) for at_ns, message in script.all if message[0] != TICK]
+    assert told == [
+        (100, bytes((START,))),
+        (700, bytes((STOP,))),
+        (1000, bytes((SONG_POSITION, 5, 0))),
+        (1025, bytes((CONTINUE,))),
+        (1500, bytes((STOP,))),
+    ]
+
+
+def test_each_click_ends_and_those_that_sound_end_with_the_beat() -> None:
+    stands = Timeline(120.0, 610 * MS, 1.02)
+    script = Script([retimed(0, SONG), retimed(610, stands), leaves(900)]).run(Duties(click_channel=10))
+    assert [(at_ns // MS, message[0], message[1]) for at_ns, message in script.all if message[0] < 0xB0] == [
+        (100, 0x99, 76),
+        (162, 0x89, 76),
+        (600, 0x99, 77),
+        (610, 0x89, 77),
+    ]
+
+
+@pytest.mark.parametrize("leave_ms", [110, 610, 640, 1_090])
+def test_no_click_sounds_after_the_end(leave_ms: int) -> None:
+    faster = Timeline(300.0, 601 * MS, 1.0, metric=True)
+    script = Script([retimed(0, SONG), retimed(601, faster, jump=False), leaves(leave_ms)]).run(DUTIES)
+    assert sounding([message for message in script.sent if message[0] < 0xF0]) == NOTHING
+    assert script.sent.count(bytes((STOP,))) == 1
+
+
+@pytest.mark.parametrize("latency_ms", [20, 100])
+def test_all_is_sent_so_much_earlier(latency_ms: int) -> None:
+    song = Timeline(120.0, 200 * MS, 0.0, metric=True)
+
+    def after_start(latency_ns: int) -> list[tuple[int, bytes]]:
+        script = Script([retimed(0, song), played(0, 300 * MS, on(60)), played(0, 500 * MS, off(60)), leaves(2_000)])
+        sent = script.run(DUTIES._replace(latency_ns=latency_ns)).all
+        begin = script.sent.index(bytes((START,)))
+        return sent[begin : begin + 90]
+
+    plain, early = after_start(0), after_start(latency_ms * MS)
+    assert {message[0] for _, message in plain} == {0x91, 0x81, 0x99, 0x89, TICK, START}
+    assert [message for _, message in plain] == [message for _, message in early]
+    assert all(abs(late - latency_ms * MS - soon) < MS // 2 for (late, _), (soon, _) in zip(plain, early, strict=True))
+
+
+def test_reports_say_when_it_sounds() -> None:
+    script = Script([played(0, 300 * MS, on(60)), leaves(900)]).run(Duties(latency_ns=50 * MS))
+    assert 250 * MS <= script.stamps[0] < 251 * MS
+    report = script.reports[0]
+    assert isinstance(report, Sent) and report.due_ns == 300 * MS and 300 * MS <= report.sent_ns < 301 * MS
+
+
+def test_the_latency_can_be_changed_while_it_plays() -> None:
+    beat = Timeline(120.0, 0, 0.0, metric=True)
+    notes = [(400, on(60)), (430, on(62)), (460, on(64)), (700, on(65)), (900, on(67))]
+    script = Script(
+        [
+            retimed(0, beat),
+            *(played(0, due_ms * MS, message) for due_ms, message in notes),
+            Arrival(395 * MS, Frame(64 * MS, LATENCY)),
+            Arrival(750 * MS, Frame(0, LATENCY)),
+            leaves(950),
+        ]
+    ).run()
+    assert [at_ns // MS for at_ns in script.stamps[:5]] == [395, 395, 396, 636, 900]
+    assert script.sent[:5] == [message for _, message in notes]  # none is moved, and no chord is thinned
+    assert not any(isinstance(report, Late) for report in script.reports)
+
+
+@pytest.mark.parametrize("change_ms", [[], [(1_100, 500), (1_300, 0)], [(300, 0), (900, 500)]])
+def test_the_heartbeat_knows_no_latency(change_ms: list[tuple[int, int]]) -> None:
+    changes = [Arrival(at_ms * MS, Frame(to_ms * MS, LATENCY)) for at_ms, to_ms in change_ms]
+    beats = [Arrival(at_ns, Frame(0, BEAT)) for at_ns in (0, 900 * MS)]
+    script = Script([*beats, *changes]).run(Duties(latency_ns=500 * MS))
+    assert 900 * MS + HEARTBEAT_LOST_NS < script.now < 900 * MS + HEARTBEAT_LOST_NS + 2 * MS
+
+
+# What passes the pipe
+
+LONG = st.integers(-(2**63), 2**63 - 1)
+FLOATS = st.floats(allow_nan=False)
+MESSAGES = st.binary(max_size=3)
+LINES = st.builds(
+    Timeline, FLOATS, LONG, FLOATS, st.booleans(), FLOATS, st.tuples(st.integers(1, 255), st.integers(1, 255))
+)
+
+
+@given(st.builds(Retime, LONG, LINES, st.booleans()))
+def test_a_timeline_passes_the_pipe_to_the_last_bit(retime: Retime) -> None:
+    (frame,) = frames(io.BytesIO(pack_frame(retime_frame(retime))))
+    assert retime_of(frame) == retime
+    assert pack_frame(retime_frame(retime_of(frame))) == pack_frame(retime_frame(retime))  # -0.0 stays -0.0
+
+
+@given(st.lists(st.builds(Frame, LONG, st.integers(0, 255), st.binary(max_size=36))))
+def test_frames_pass_the_pipe(sent: list[Frame]) -> None:
+    assert list(frames(io.BytesIO(b"".join(map(pack_frame, sent))))) == sent
+
+
+REPORTS = st.one_of(
+    st.builds(Sent, LONG, LONG, MESSAGES),
+    st.builds(Late, LONG, LONG, LONG, st.integers(0, 65535), st.booleans()),
+)
+
+
+@given(st.lists(REPORTS))
+def test_reports_pass_the_pipe(sent: list[Report]) -> None:
+    assert list(reports(io.BytesIO(b"".join(map(pack_report, sent))))) == sent
+
+
+def test_frames_of_two_threads_do_not_mix() -> None:
+    """A write is whole where it is no longer than PIPE_BUF (POSIX), however full the pipe is."""
+    longest = max(len(pack_frame(Frame(0, 0, bytes(36)))), len(pack_report(Sent(0, 0, bytes(3)))))
+    assert longest <= select.PIPE_BUF
+    reading, writing = os.pipe()
+
+    def write(command: int) -> None:
+        for number in range(2_000):
+            os.write(writing, pack_frame(Frame(number, command, bytes((command,)) * 36)))
+
+    threads = [threading.Thread(target=write, args=(command,)) for command in (1, 2)]
+    for thread in threads:
+        thread.start()
+    closing = threading.Thread(target=lambda: ([thread.join() for thread in threads], os.close(writing)))
+    closing.start()
+    with open(reading, "rb", buffering=0) as stream:
+        came = list(frames(stream))
+    closing.join()
+    for command in (1, 2):
+        assert [f for f in came if f.command == command] == [
+            Frame(number, command, bytes((command,)) * 36) for number in range(2_000)
+        ]
+
+
 def test_on_a_thread_it_is_the_same_loop() -> None:
     sent: list[bytes] = []
-    reports: list[Sent] = []
+    reports: list[Report] = []
     outlet = ThreadOutlet(sent.append, reports.append)
     for message in (on(60), on(64), off(60)):
         outlet.put(Frame(now_ns(), PLAY, message))

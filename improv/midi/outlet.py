@@ -56,7 +56,7 @@ def retime_frame(retime: Retime) -> Frame:
     return Frame(retime.time_ns, RETIME, packed)
 
 
-def _retime(frame: Frame) -> Retime:
+def retime_of(frame: Frame) -> Retime:
     bpm, origin_ns, origin_beat, bar_beat, beats, unit, metric, jump = _LINE.unpack(frame.message)
     return Retime(frame.time_ns, Timeline(bpm, origin_ns, origin_beat, metric, bar_beat, (beats, unit)), jump)
 
@@ -103,9 +103,10 @@ class _Desk:
         return self._clock() + self._latency_ns
 
     def deadline(self) -> int | None:
+        """When something is to be sent, by the clock itself."""
         parts = (self._schedule, self._ticks, self._click)
         dues = [part.deadline() for part in parts if part is not None]
-        return min((due for due in dues if due is not None), default=None)
+        return min((due - self._latency_ns for due in dues if due is not None), default=None)
 
     def take(self, frame: Frame) -> None:
         """Do what a frame says."""
@@ -120,20 +121,24 @@ class _Desk:
         elif frame.command == TURN:
             self._schedule.begin_turn()
         elif frame.command == RETIME:
-            self._retime(_retime(frame))
+            self._retime(retime_of(frame))
         elif frame.command == LATENCY:
             self._latency_ns = frame.time_ns
+            self._run_schedule(self.now(), in_time=True)  # what is due all at once now is not late
 
     def run(self) -> None:
         """Send all that is due."""
         now = self.now()
         while self._ticks is not None and _is_due(self._ticks.deadline(), now):
-            self._send_all(self._ticks.pop())
+            self._send_all(self._ticks.pop(now))
         while self._click is not None and _is_due(self._click.deadline(), now):
-            for beat in self._click.pop():
+            for beat in self._click.pop(now):
                 self._schedule.put(beat.due_ns, CLICK, beat.message)
+        self._run_schedule(now)
+
+    def _run_schedule(self, now: int, in_time: bool = False) -> None:
         while _is_due(self._schedule.deadline(), now):
-            if (late := self._schedule.catch_up(now)) is not None:
+            if not in_time and (late := self._schedule.catch_up(now)) is not None:
                 self._late(late)
             elif (due := self._schedule.pop(now)) is not None:
                 messages = self._schedule.book.enter(due.owner, due.message)
@@ -152,6 +157,8 @@ class _Desk:
             self._send_all(self._ticks.retime(retime.timeline, retime.jump, now))
         if self._click is not None:
             self._click.retime(retime.timeline, retime.jump, now)
+            if not retime.timeline.metric:
+                self._send_all(self._schedule.drop(CLICK))
 
     def _late(self, late: Late) -> None:
         if late.ended:
@@ -185,13 +192,14 @@ def serve(
     beat_ns: int | None = None  # the watch begins with the first beat
     try:
         while True:
-            frame = _next_frame(inbox, desk.deadline(), beat_ns, desk.now)
+            frame = _next_frame(inbox, desk.deadline(), beat_ns, clock)
             if frame is None:
                 desk.run()
-                if beat_ns is not None and desk.now() - beat_ns > HEARTBEAT_LOST_NS:
+                # After a long halt of this process itself, beats are waiting in the inbox.
+                if beat_ns is not None and clock() - beat_ns > HEARTBEAT_LOST_NS and inbox.empty():
                     return
             elif frame.command == BEAT:
-                beat_ns = desk.now()
+                beat_ns = clock()
             elif frame.command == LEAVE:
                 return
             else:
@@ -275,8 +283,8 @@ class ProcessOutlet:
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
-        for values in _frames(self._process.stdout, _REPORT):
-            self._report(_unpacked(*values))
+        for report in reports(self._process.stdout):
+            self._report(report)
         if not self._closing:
             self._process.wait()
             self._lost()
@@ -284,9 +292,8 @@ class ProcessOutlet:
     def put(self, frame: Frame) -> None:
         """Called on the engine's and the driver's thread: one write, smaller than a pipe splits."""
         assert self._process.stdin is not None
-        data = _FRAME.pack(frame.time_ns, frame.command, len(frame.message), frame.message)
-        with contextlib.suppress(BrokenPipeError, ValueError):  # it died, and `lost` says so; or it was closed
-            self._process.stdin.write(data)
+        with contextlib.suppress(OSError, ValueError):  # it died, and `lost` says so; or it was closed
+            self._process.stdin.write(pack_frame(frame))
 
     def close(self) -> None:
         """Everything off; wait until it is."""
@@ -299,8 +306,32 @@ class ProcessOutlet:
         self._process.stdout.close()
 
 
-def _frames(stream: IO[bytes], form: struct.Struct) -> Iterator[tuple[Any, ...]]:
-    """Whole frames from an unbuffered pipe, until it closes."""
+def pack_frame(frame: Frame) -> bytes:
+    return _FRAME.pack(frame.time_ns, frame.command, len(frame.message), frame.message)
+
+
+def frames(stream: IO[bytes]) -> Iterator[Frame]:
+    """What `pack_frame` packed, from an unbuffered pipe, until it closes."""
+    for time_ns, command, length, message in _unpacked(stream, _FRAME):
+        yield Frame(time_ns, command, message[:length])
+
+
+def pack_report(report: Report) -> bytes:
+    if isinstance(report, Sent):
+        return _REPORT.pack(_SENT, report.due_ns, report.sent_ns, 0, 0, len(report.message), report.message)
+    return _REPORT.pack(_LATE, report.time_ns, report.late_ns, report.shift_ns, report.thinned, report.ended, b"")
+
+
+def reports(stream: IO[bytes]) -> Iterator[Report]:
+    """What `pack_report` packed, from an unbuffered pipe, until it closes."""
+    for kind, time_ns, other_ns, shift_ns, thinned, number, data in _unpacked(stream, _REPORT):
+        if kind == _SENT:
+            yield Sent(time_ns, other_ns, data[:number])
+        else:
+            yield Late(time_ns, other_ns, shift_ns, thinned, bool(number))
+
+
+def _unpacked(stream: IO[bytes], form: struct.Struct) -> Iterator[tuple[Any, ...]]:
     data = b""
     while piece := stream.read(form.size * 64 - len(data)):
         data += piece
@@ -330,8 +361,8 @@ def main() -> None:
     _release(target.release, output.send)
 
     def receive() -> None:
-        for time_ns, command, length, message in _frames(os.fdopen(0, "rb", buffering=0), _FRAME):
-            inbox.put(Frame(time_ns, command, message[:length]))
+        for frame in frames(os.fdopen(0, "rb", buffering=0)):
+            inbox.put(frame)
         inbox.put(Frame(0, LEAVE))
 
     threading.Thread(target=receive, daemon=True).start()
@@ -351,22 +382,10 @@ def _release(channels: tuple[int, ...], send: Callable[[bytes], None]) -> None:
             time.sleep(BURST_S)
 
 
-def _packed(report: Report) -> bytes:
-    if isinstance(report, Sent):
-        return _REPORT.pack(_SENT, report.due_ns, report.sent_ns, 0, 0, len(report.message), report.message)
-    return _REPORT.pack(_LATE, report.time_ns, report.late_ns, report.shift_ns, report.thinned, report.ended, b"")
-
-
-def _unpacked(kind: int, time_ns: int, other_ns: int, shift_ns: int, thinned: int, number: int, data: bytes) -> Report:
-    if kind == _SENT:
-        return Sent(time_ns, other_ns, data[:number])
-    return Late(time_ns, other_ns, shift_ns, thinned, bool(number))
-
-
 def _reporter(descriptor: int) -> Callable[[Report], None]:
     def report(report: Report) -> None:
-        with contextlib.suppress(BrokenPipeError):  # the parent died: what sounds is released all the same
-            os.write(descriptor, _packed(report))
+        with contextlib.suppress(OSError):  # the parent died: what sounds is released all the same
+            os.write(descriptor, pack_report(report))
 
     return report
 

@@ -11,10 +11,12 @@ from improv.music.timeline import ROUNDING, TICKS_PER_BEAT, Timeline
 TICK, START, CONTINUE, STOP, SONG_POSITION = 0xF8, 0xFA, 0xFB, 0xFC, 0xF2
 PPQN = 24
 SIXTEENTHS = 4  # of a quarter note: what song positions count
+TICKS_PER_SIXTEENTH = PPQN // SIXTEENTHS
 MOST_SIXTEENTHS = 1 << 14
 DOWNBEAT, UPBEAT = (76, 110), (77, 80)  # pitch and velocity: the wood blocks of General MIDI
 CLICK_BEATS = 1 / 8  # how long a click is held
 JUST_PAST = 0.5  # of a tick: one that was due so shortly before is sent after all
+FAR_TICKS = PPQN  # a count that is so far from the beat begins anew: nobody wants a thousand ticks at once
 
 
 class Beat(NamedTuple):
@@ -34,34 +36,49 @@ class MidiClock:
 
     def retime(self, line: Timeline, jump: bool, now: int) -> list[bytes]:
         """Go on by another timeline; gives what slaves are told at once."""
-        ran = self._line is not None and self._line.metric
-        begins = self._line is None or jump or ran != line.metric
-        self._line = line
-        if not begins:
+        before, self._line = self._line, line
+        goes_on = before is not None and not jump and before.metric == line.metric
+        moved = before is not None and line.metric and before.bar_beat != line.bar_beat  # the song, though not its beat
+        if goes_on and not moved and not self._strays(line, now):
             return []
-        self._tick = math.ceil(line.beat(now) * PPQN - JUST_PAST)
-        self._starts = None
+        return self._begin(line, now, ran=before is not None and before.metric)
+
+    def _strays(self, line: Timeline, now: int) -> bool:
+        return abs(line.beat(now) * PPQN - self._tick) > FAR_TICKS
+
+    def _begin(self, line: Timeline, now: int, ran: bool) -> list[bytes]:
+        """Count from here; gives what slaves are told at once."""
         told = [bytes((STOP,))] if ran else []
-        return [*told, *self._set_off(line)] if line.metric else told
+        self._starts = None
+        position, top = line.beat(now) * PPQN, line.bar_beat * PPQN
+        if not line.metric:
+            self._tick = math.floor(position + ROUNDING) + 1
+            return told
+        if 0 <= position - top <= TICKS_PER_SIXTEENTH:  # a song that has just begun is begun from its top
+            self._tick = round(top)
+        else:
+            self._tick = math.ceil(position - JUST_PAST)
+        return [*told, *self._set_off(line)]
 
     def _set_off(self, line: Timeline) -> list[bytes]:
         """Slaves set off at the top of the song, or at the next sixteenth, which they are told beforehand."""
         song_beat = self._tick / PPQN - line.bar_beat
         sixteenth = max(0, math.ceil(song_beat * SIXTEENTHS - ROUNDING))
-        self._starts = (
-            round((sixteenth / SIXTEENTHS + line.bar_beat) * PPQN),
-            bytes((CONTINUE if sixteenth else START,)),
-        )
+        tick = round(line.bar_beat * PPQN) + sixteenth * TICKS_PER_SIXTEENTH
+        self._starts = tick, bytes((CONTINUE if sixteenth else START,))
         if not sixteenth:
             return []
-        position = sixteenth % MOST_SIXTEENTHS
+        position = sixteenth % _longest_song(line)
         return [bytes((SONG_POSITION, position & 0x7F, position >> 7))]
 
     def deadline(self) -> int | None:
         return None if self._line is None else self._line.time_ns(self._tick * TICKS_PER_BEAT / PPQN)
 
-    def pop(self) -> list[bytes]:
-        """The tick that is due, with what comes just before it."""
+    def pop(self, now: int) -> list[bytes]:
+        """The tick that is due, with what comes just before it; after a long stay away, how it goes on."""
+        assert self._line is not None
+        if self._strays(self._line, now):
+            return self._begin(self._line, now, ran=self._line.metric)
         told = []
         if self._starts is not None and self._tick >= self._starts[0]:
             told.append(self._starts[1])
@@ -75,6 +92,12 @@ class MidiClock:
         return [bytes((STOP,))] if ran else []
 
 
+def _longest_song(line: Timeline) -> int:
+    """In sixteenths: after so many whole bars the positions that can be told begin anew."""
+    two_bars = line.metre[0] * 32 // line.metre[1]  # a single one of 3/32 is no whole number of them
+    return MOST_SIXTEENTHS // two_bars * two_bars
+
+
 class Click:
     """A click on each beat of the metre, higher on the first of a bar. It is silent where there is no beat."""
 
@@ -86,16 +109,25 @@ class Click:
     def retime(self, line: Timeline, jump: bool, now: int) -> None:
         begins = self._line is None or jump
         self._line = line if line.metric else None
-        if self._line is not None and begins:
-            self._next_beat = line.line_at_or_after(line.beat(now) - JUST_PAST / PPQN, line.pulse_beats)
+        if line.metric and (begins or not self._goes_on(line, now)):
+            self._next_beat = _next_pulse(line, now)
+
+    def _goes_on(self, line: Timeline, now: int) -> bool:
+        """Whether the click that was to come next still may."""
+        pulses = (self._next_beat - line.bar_beat) / line.pulse_beats
+        near = abs(self._next_beat - _next_pulse(line, now)) <= line.pulse_beats
+        return near and abs(pulses - round(pulses)) < ROUNDING
 
     def deadline(self) -> int | None:
         return None if self._line is None else self._line.time_ns(self._next_beat * TICKS_PER_BEAT)
 
-    def pop(self) -> list[Beat]:
-        """The note that is due, and its end."""
+    def pop(self, now: int) -> list[Beat]:
+        """The note that is due, and its end; nothing if that was long ago."""
         line, beat = self._line, self._next_beat
         assert line is not None
+        if line.beat(now) > beat + line.pulse_beats:
+            self._next_beat = _next_pulse(line, now)
+            return []
         self._next_beat += line.pulse_beats
         in_bar = (beat - line.bar_beat + ROUNDING) % line.bar_beats
         pitch, velocity = DOWNBEAT if in_bar < line.pulse_beats / 2 else UPBEAT
@@ -104,3 +136,8 @@ class Click:
             Beat(line.time_ns(beat * TICKS_PER_BEAT), bytes((NOTE_ON | channel, pitch, velocity))),
             Beat(line.time_ns((beat + CLICK_BEATS) * TICKS_PER_BEAT), bytes((NOTE_OFF | channel, pitch, 0))),
         ]
+
+
+def _next_pulse(line: Timeline, now: int) -> float:
+    """The next beat of the metre, or one just past."""
+    return line.line_at_or_after(line.beat(now) - JUST_PAST / PPQN, line.pulse_beats)
