@@ -12,6 +12,7 @@ from improv.music.events import Clock, Continue, InputLost, NoteOff, NoteOn, Ped
 from improv.music.schedule import ALL_NOTES_OFF, ALL_SOUND_OFF, CONTROL, NOTE_OFF, NOTE_ON, SUSTAIN
 
 SYSTEM = 0xF0
+PROGRAM, PRESSURE = 0xC0, 0xD0  # the channel messages of two bytes
 DRUMS = 10
 
 
@@ -24,7 +25,15 @@ def on_channel(message: bytes, number: int) -> bytes:
 
 
 def is_channel_message(message: bytes) -> bool:
-    return len(message) in (2, 3) and NOTE_OFF <= message[0] < SYSTEM
+    """Whether it is a whole one. Not every driver and program sends such alone."""
+    if not message or not NOTE_OFF <= message[0] < SYSTEM:
+        return False
+    length = 2 if message[0] & 0xF0 in (PROGRAM, PRESSURE) else 3
+    return len(message) == length and _is_data(message[1:])
+
+
+def _is_data(data: bytes) -> bool:
+    return all(byte < 0x80 for byte in data)
 
 
 def control(message: bytes) -> tuple[int, int] | None:
@@ -58,7 +67,7 @@ _CLOCK: dict[int, Callable[[int], Clock]] = {
 
 def clock(message: bytes, time_ns: int) -> Clock | None:
     """What a message says about the master's beat; None: nothing."""
-    if message[0] == pulse.SONG_POSITION and len(message) == 3:
+    if message[0] == pulse.SONG_POSITION and len(message) == 3 and _is_data(message[1:]):
         return SongPosition(time_ns, message[1] | message[2] << 7)
     kind = _CLOCK.get(message[0])
     return None if kind is None else kind(time_ns)

@@ -1,0 +1,201 @@
+"""What heard messages mean, whatever a driver delivers."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from improv.midi import wire
+from improv.midi.ears import Ears, clock_ears
+from improv.midi.outlet import FORWARD, Frame
+from improv.music import events
+from improv.music.events import (
+    Ask,
+    ClockOffset,
+    Continue,
+    Heard,
+    InputLost,
+    NoteOff,
+    NoteOn,
+    OutLatency,
+    Pedal,
+    SongPosition,
+    Start,
+    Stop,
+    Tap,
+    Tick,
+    Transport,
+)
+from improv.music.schedule import Book
+
+MS = 1_000_000
+CONTROLS = {20: "turn", 21: "tap", 22: "transport", 23: "clock_offset", 24: "out_latency"}
+
+
+class Heads:
+    """Ears, and what they post and forward."""
+
+    def __init__(self, channel: int | None = None, thru: bool = False, clock: bool = False) -> None:
+        self.posted: list[Heard] = []
+        self.frames: list[Frame] = []
+        forward = self.frames.append if thru else None
+        self.ears = Ears(self.posted.append, channel, CONTROLS, 3, forward, clock)
+
+    def hear(self, *messages: bytes) -> list[Heard]:
+        """Without their times."""
+        before = len(self.posted)
+        for message in messages:
+            self.ears.hear(message)
+        return [event._replace(time_ns=0) for event in self.posted[before:]]
+
+    @property
+    def forwarded(self) -> list[bytes]:
+        assert all(frame.command == FORWARD for frame in self.frames)
+        return [frame.message for frame in self.frames]
+
+
+def message(*values: int) -> bytes:
+    return bytes(values)
+
+
+@pytest.mark.parametrize(
+    ("heard", "meaning"),
+    [
+        (message(0x90, 60, 64), NoteOn(0, 60, 64)),
+        (message(0x9F, 0, 127), NoteOn(0, 0, 127)),
+        (message(0x90, 60, 0), NoteOff(0, 60)),
+        (message(0x83, 60, 99), NoteOff(0, 60)),
+        (message(0xB0, 64, 64), Pedal(0, True)),
+        (message(0xB0, 64, 63), Pedal(0, False)),
+        (message(0xB0, 123, 0), InputLost(0)),
+        (message(0xB0, 120, 0), InputLost(0)),
+        (message(0xB0, 1, 100), None),
+        (message(0xC0, 5), None),
+        (message(0xD0, 5), None),
+        (message(0xE0, 5, 5), None),
+        (message(0x99, 36, 100), None),  # drums
+    ],
+)
+def test_what_a_player_means(heard: bytes, meaning: Heard | None) -> None:
+    assert Heads().hear(heard) == ([] if meaning is None else [meaning])
+
+
+def test_only_the_named_channel_is_heard_and_forwarded() -> None:
+    heads = Heads(channel=2, thru=True)
+    assert heads.hear(message(0x90, 60, 64), message(0x91, 61, 64), message(0xB0, 20, 127)) == [NoteOn(0, 61, 64)]
+    assert heads.forwarded == [message(0x92, 61, 64)]
+
+
+def test_what_is_forwarded_goes_to_the_thru_channel_and_drums_stay() -> None:
+    heads = Heads(thru=True)
+    heads.hear(message(0x95, 60, 64), message(0xC5, 7), message(0x99, 36, 100), message(0xB5, 20, 127))
+    assert heads.forwarded == [message(0x92, 60, 64), message(0xC2, 7), message(0x99, 36, 100)]
+
+
+@pytest.mark.parametrize(("number", "meaning"), [(20, Ask), (21, Tap), (22, Transport)])
+def test_a_control_counts_when_it_is_pressed_and_not_while_it_is_held(number: int, meaning: type[Heard]) -> None:
+    heads = Heads()
+    values = (0, 63, 64, 127, 100, 63, 127, 0)
+    assert heads.hear(*(message(0xB0, number, value) for value in values)) == [meaning(0), meaning(0)]
+
+
+def test_each_control_is_pressed_by_itself() -> None:
+    heads = Heads()
+    pressed = heads.hear(message(0xB0, 20, 127), message(0xB0, 21, 127), message(0xB0, 20, 0), message(0xB0, 20, 127))
+    assert pressed == [Ask(0), Tap(0), Ask(0)]
+
+
+def test_the_knobs_are_in_milliseconds() -> None:
+    heads = Heads()
+    assert heads.hear(*(message(0xB0, 23, value) for value in (0, 64, 127))) == [
+        ClockOffset(0, -64 * MS),
+        ClockOffset(0, 0),
+        ClockOffset(0, 63 * MS),
+    ]
+    assert heads.hear(*(message(0xB0, 24, value) for value in (0, 127))) == [OutLatency(0, 0), OutLatency(0, 127 * MS)]
+
+
+BEAT = {
+    message(0xF8): Tick(0),
+    message(0xFA): Start(0),
+    message(0xFB): Continue(0),
+    message(0xFC): Stop(0),
+    message(0xF2, 5, 0): SongPosition(0, 5),
+    message(0xF2, 0x7F, 0x7F): SongPosition(0, 16383),
+}
+
+
+def test_the_clock_is_heard_where_it_is_told_to_and_nowhere_else() -> None:
+    """Where the clock comes through another port, that of the played one is not."""
+    told, other, only = Heads(clock=True, thru=True), Heads(clock=False), list[Heard]()
+    assert told.hear(*BEAT) == list(BEAT.values()) and told.forwarded == []
+    assert other.hear(*BEAT) == []
+    hear = clock_ears(only.append)
+    for heard in (*BEAT, message(0x90, 60, 64), message(0xB0, 20, 127)):
+        hear(heard)
+    assert [event._replace(time_ns=0) for event in only] == list(BEAT.values())
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        message(0xF2),
+        message(0xF2, 5),
+        message(0xF2, 0x80, 0),
+        message(0xF2, 5, 0, 0),
+        message(0xF0, 0x7E, 0xF7),
+        message(0xFE),
+        message(0xFF),
+        message(60, 64),  # of a running status
+        message(60),
+        message(0x90),
+        message(0x90, 60),
+        message(0x90, 200, 64),
+        message(0x90, 60, 0xF8),
+        message(0x90, 60, 64, 64),
+        message(0xC0, 5, 5),
+        message(0xB0, 64),
+        b"",
+    ],
+)
+def test_a_broken_message_means_nothing_and_goes_nowhere(broken: bytes) -> None:
+    heads, only = Heads(thru=True, clock=True), list[Heard]()
+    assert heads.hear(broken) == [] and heads.forwarded == []
+    clock_ears(only.append)(broken)
+    assert only == []
+
+
+HAPPENINGS = tuple(kind for kind in vars(events).values() if isinstance(kind, type) and hasattr(kind, "time_ns"))
+
+
+@given(st.lists(st.one_of(st.binary(max_size=5), st.binary(min_size=1, max_size=3)), max_size=30))
+@example([message(0x90, 60), message(0xB0, 64), message(0xF2)])
+def test_no_bytes_are_too_much(messages: list[bytes]) -> None:
+    """Whatever comes is left out or in range, and the outlet can send what is forwarded."""
+    heads, only, book = Heads(thru=True, clock=True), list[Heard](), Book()
+    hear = clock_ears(only.append)
+    for heard in messages:
+        heads.hear(heard)
+        hear(heard)
+    for event in (*heads.posted, *only):
+        assert isinstance(event, HAPPENINGS)
+        if isinstance(event, NoteOn | NoteOff):
+            assert 0 <= event.pitch < 128
+        if isinstance(event, SongPosition):
+            assert 0 <= event.sixteenths < 1 << 14
+    for forwarded in heads.forwarded:
+        for sent in book.enter(1, forwarded):
+            assert wire.is_channel_message(sent)
+
+
+@given(
+    st.builds(NoteOn, st.just(0), st.integers(0, 127), st.integers(1, 127))
+    | st.builds(NoteOff, st.just(0), st.integers(0, 127))
+    | st.builds(Pedal, st.just(0), st.booleans()),
+    st.integers(1, 16),
+)
+def test_what_is_spelled_means_the_same(event: NoteOn | NoteOff | Pedal, channel: int) -> None:
+    spelled = wire.spell(event, channel)
+    assert wire.meaning(spelled, 0) == event and wire.channel(spelled) == channel
+    assert wire.is_channel_message(spelled)
