@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import datetime
+import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from improv.errors import BadInput
 from improv.midi import files, wire
-from improv.music.events import Heard, InputLost, NoteOff, NoteOn, Pedal
-from improv.music.timeline import Timeline
+from improv.music.events import Heard, InputLost, Late, NoteOff, NoteOn, Pedal
+from improv.music.timeline import NS, ROUNDING, TICKS_PER_BEAT, Timeline
 
 Note = NoteOn | NoteOff | Pedal
 PLAYER_CHANNEL, IMPROVISER_CHANNEL = 1, 2
 DRIFT_BEATS, DRIFT_BPM = 0.005, 0.1
+FASTEST_BPM = 480.0  # of free time that is to end on a beat
 
 
 class Recorder:
@@ -22,17 +25,23 @@ class Recorder:
     def __init__(self) -> None:
         self._player: list[Note] = []
         self._improviser: list[Note] = []
-        self._lines: list[Timeline] = []
+        self._lines: list[Timeline] = []  # each from its origin on
+        self._heard_ns: int | None = None  # when something was last heard
         self._keys: set[int] = set()
         self._pedal = False
 
     def retime(self, line: Timeline) -> None:
-        """From now on beats are counted so. What differs by less than is heard is not kept."""
-        last = self._lines[-1] if self._lines else None
-        if last is None or last.metric != line.metric or _differ(last, line):
+        """From what was last heard on beats are counted so. What differs by less than is heard is not kept."""
+        from_ns = line.origin_ns if self._heard_ns is None else self._heard_ns
+        line = line._replace(origin_ns=from_ns, origin_beat=line.beat(from_ns))
+        if not self._lines or _differ(self._lines[-1], line):
+            if self._lines and self._lines[-1].origin_ns >= from_ns:
+                self._lines.pop()
             self._lines.append(line)
 
     def heard(self, event: Heard) -> None:
+        if not isinstance(event, Late):  # which is the outlet's, of what it sends ahead
+            self._heard_ns = max(event.time_ns, self._heard_ns or event.time_ns)
         if isinstance(event, InputLost):
             self._lift(event.time_ns)
         elif isinstance(event, NoteOn | NoteOff | Pedal):
@@ -68,29 +77,34 @@ class Recorder:
         return True
 
     def _zero_ns(self) -> int:
-        notes = [event.time_ns for event in (*self._player, *self._improviser) if isinstance(event, NoteOn)]
-        first_ns = min(notes or [event.time_ns for event in self._player], default=0)
-        line = self._line_at(first_ns)
+        first_ns = self._first_ns()
+        line = self._lines[self._number_at(first_ns)] if self._lines else None
         return line.next_bar_ns(first_ns, 0) if line is not None and line.metric else first_ns
 
-    def _line_at(self, time_ns: int) -> Timeline | None:
-        began = [line for line in self._lines if line.origin_ns <= time_ns]
-        return began[-1] if began else self._lines[0] if self._lines else None
+    def _first_ns(self) -> int:
+        """When the first note began."""
+        notes = [event.time_ns for event in (*self._player, *self._improviser) if isinstance(event, NoteOn)]
+        return min(notes or [event.time_ns for event in self._player], default=0)
+
+    def _number_at(self, time_ns: int) -> int:
+        """Of the timeline in force."""
+        return max((n for n, line in enumerate(self._lines) if line.origin_ns <= time_ns), default=0)
 
     def _timelines(self) -> list[Timeline]:
         """As a file counts: from 0 ns and beat 0."""
-        zero_ns = self._zero_ns()
-        first = self._line_at(zero_ns)
-        if first is None:
+        if not self._lines:
             return [Timeline()]
-        beat = first.beat(zero_ns)
-        later = [line for line in self._lines[self._lines.index(first) + 1 :] if line.origin_ns > zero_ns]
-        return [
-            line._replace(
-                origin_ns=line.origin_ns - zero_ns, origin_beat=line.origin_beat - beat, bar_beat=line.bar_beat - beat
-            )
-            for line in (first._replace(origin_ns=zero_ns, origin_beat=beat), *later)
-        ]
+        zero_ns = self._zero_ns()
+        first, *later = self._lines[self._number_at(self._first_ns()) :]
+        first = first._replace(origin_ns=zero_ns, origin_beat=first.beat(zero_ns))
+        lift = -first.origin_beat
+        lines = [_counted(first, zero_ns, lift)]
+        for line in later:
+            if line.metric and not lines[-1].metric:  # free time ends on a beat, in the time it took
+                lift = math.ceil(lines[-1].beat(line.origin_ns - zero_ns) - line.origin_beat - ROUNDING)
+                lines[-1] = _reaching(lines[-1], _counted(line, zero_ns, lift))
+            lines.append(_counted(line, zero_ns, lift))
+        return _forwards(_in_bars(lines))
 
     def _lift(self, time_ns: int) -> None:
         """What is still down ends."""
@@ -103,7 +117,55 @@ class Recorder:
 
 def _differ(last: Timeline, line: Timeline) -> bool:
     apart_beats = abs(last.beat(line.origin_ns) - line.origin_beat)
-    return apart_beats > DRIFT_BEATS or abs(last.bpm - line.bpm) > DRIFT_BPM or last.bar_beat != line.bar_beat
+    same_bars = (last.metric, last.bar_beat, last.metre) == (line.metric, line.bar_beat, line.metre)
+    return not same_bars or apart_beats > DRIFT_BEATS or abs(last.bpm - line.bpm) > DRIFT_BPM
+
+
+def _counted(line: Timeline, zero_ns: int, lift: float) -> Timeline:
+    """From another moment, and in other beats."""
+    return line._replace(
+        origin_ns=line.origin_ns - zero_ns, origin_beat=line.origin_beat + lift, bar_beat=line.bar_beat + lift
+    )
+
+
+def _reaching(free: Timeline, line: Timeline) -> Timeline:
+    """Free time in a tempo that brings it to where the next timeline begins."""
+    beats, took_ns = line.origin_beat - free.origin_beat, line.origin_ns - free.origin_ns
+    return free._replace(bpm=min(FASTEST_BPM, max(free.bpm, beats * 60 * NS / took_ns)))
+
+
+def _forwards(lines: Sequence[Timeline]) -> list[Timeline]:
+    """The beats of a file never run backwards: where they would, the next timeline begins so much later."""
+    found: list[Timeline] = []
+    for line in lines:
+        beat = max(line.origin_beat, found[-1].origin_beat) if found else line.origin_beat
+        late = beat > line.origin_beat
+        found.append(line._replace(origin_ns=line.time_ns(beat * TICKS_PER_BEAT), origin_beat=beat) if late else line)
+    return found
+
+
+def _in_bars(lines: Sequence[Timeline]) -> list[Timeline]:
+    """A file has a new bar wherever it says that a timeline is metric: that is only said on a bar line."""
+    found: list[Timeline] = []
+    bars: Timeline | None = None
+    ends_ns = [*(line.origin_ns for line in lines[1:]), math.inf]
+    for line, end_ns in zip(lines, ends_ns, strict=True):
+        if not line.metric or (bars is not None and _same_bars(bars, line)):
+            found.append(line if bars is None else line._replace(bar_beat=bars.bar_beat))
+            continue
+        bar_beat = line.line_at_or_after(line.origin_beat, line.bar_beats)
+        begins_ns = max(line.origin_ns, line.time_ns(bar_beat * TICKS_PER_BEAT))
+        if begins_ns > line.origin_ns:
+            found.append(line._replace(metric=False))
+        if begins_ns < end_ns:
+            bars = line._replace(origin_ns=begins_ns, origin_beat=bar_beat, bar_beat=bar_beat)
+            found.append(bars)
+    return found
+
+
+def _same_bars(bars: Timeline, line: Timeline) -> bool:
+    apart_bars = (line.bar_beat - bars.bar_beat) / bars.bar_beats
+    return bars.metre == line.metre and abs(apart_bars - round(apart_bars)) < ROUNDING
 
 
 def duet(player: list[Note], improviser: list[Note]) -> list[files.Part]:
