@@ -32,10 +32,11 @@ class Histogram:
 
     def percentile_ms(self, share: float) -> float:
         """By nearest rank; NaN where there is nothing."""
-        rank = min(self.count - 1, int(share * self.count))
+        rank = _rank(share, self.count)
         for number, count in sorted(self._classes.items()):
             if rank < count:
-                return min(LEAST_NS * (1 + FINENESS) ** (number + 0.5), max(self.most_ns, LEAST_NS)) / 1e6
+                middle_ns = LEAST_NS * math.pow(1 + FINENESS, number + 0.5)
+                return min(middle_ns, max(self.most_ns, LEAST_NS)) / 1e6
             rank -= count
         return math.nan
 
@@ -46,8 +47,12 @@ class Histogram:
 
 def percentile(values: Sequence[float], share: float) -> float:
     """By nearest rank; NaN where there are none."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else math.nan
+    return sorted(values)[_rank(share, len(values))] if values else math.nan
+
+
+def _rank(share: float, count: int) -> int:
+    """Of the smallest value that so large a share does not exceed, from 0."""
+    return max(0, math.ceil(share * count) - 1)
 
 
 class Tally:
