@@ -3,7 +3,7 @@
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help demo test check bench bench-training clean
+.PHONY: help demo test check bench soak bench-training clean
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -23,6 +23,10 @@ check: $(STAMP)-everything ## lint, types, tests
 bench: $(STAMP)-everything ## print every figure this machine gives
 	@.ci/system
 	$(BIN)/python -m tests.bench
+
+soak: $(STAMP)-everything ## trade bars with a clock master for ten minutes: nothing drifts
+	@.ci/system
+	$(BIN)/python -m tests.bench_time
 
 bench-training: $(STAMP)-everything ## print how fast training is, beside the machine's matrix products
 	$(BIN)/python -m tests.bench_training

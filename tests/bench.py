@@ -30,8 +30,9 @@ from improv.errors import BadInput
 from improv.net import weights
 from improv.net.stepper import GRAPHS, Stepper
 from improv.tally import percentile
-from tests import jack
-from tests.jack import Daemon, Env, Phrase, Player
+from tests import bench_time, jack
+from tests.figures import Figure, Section, both
+from tests.jack import Daemon, Env, Phrase, Player, loads
 
 WEIGHTS = "open"  # the shipped ones: the figures are about them
 ROUNDS = 6  # what is compared takes turns, so that both meet the same weather
@@ -80,37 +81,6 @@ for line in sys.stdin:
         times.append((time.perf_counter() - began) * 1e3)
     print(json.dumps(times), flush=True)
 """
-
-
-class Figure(NamedTuple):
-    """One line of the report; `most` and `least` are its target, where it has one."""
-
-    name: str
-    value: float
-    unit: str
-    most: float | None = None
-    least: float | None = None
-
-    @property
-    def met(self) -> bool | None:
-        if self.most is None and self.least is None:
-            return None
-        return (self.most is None or self.value <= self.most) and (self.least is None or self.value >= self.least)
-
-    def line(self) -> str:
-        span = " to ".join(f"{bound:g}" for bound in (self.least, self.most) if bound is not None)
-        target = f"target {'≤ ' if self.least is None else ''}{span} {self.unit}" if span else ""
-        verdict = {None: "", True: "met", False: "MISSED"}[self.met]
-        return f"  {self.name:<58}{self.value:10.3f} {self.unit:<4}{target:<24}{verdict}".rstrip()
-
-
-Section = Iterator[Figure]
-
-
-def both(name: str, values: list[float], unit: str, most: float | None = None) -> Section:
-    """Median and p99; the target is the latter's."""
-    yield Figure(f"{name}, median", percentile(values, 0.5), unit)
-    yield Figure(f"{name}, p99", percentile(values, 0.99), unit, most)
 
 
 # One event
@@ -241,43 +211,10 @@ def footprint(env: Env) -> Section:
         yield Figure("of that, JACK's own shared memory", shared, "MB")
         yield Figure("resident memory without it", whole - shared, "MB", 120)
         yield Figure("resident memory, shared pages counted in shares (PSS)", _shares(ours), "MB", 120)
-        own, driver = loads(ours)
+        own, driver = loads(ours, REST_S)
         yield Figure(f"CPU at rest over {REST_S:.0f} s, improv's own threads", 100 * own, "%", 1.0)
         yield Figure("CPU at rest, the driver's threads (JACK, 64 frames)", 100 * driver, "%")
-        yield Figure("CPU at rest, a program with two bare ports", 100 * sum(loads((echo.partner,))), "%")
-
-
-class Thread(NamedTuple):
-    """What one thread has used, and how often it was woken."""
-
-    cpu_s: float
-    wakes: int
-
-
-def threads(pids: tuple[int, ...]) -> dict[str, Thread]:
-    found = {}
-    for pid in pids:
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            fields = (task / "stat").read_text().rpartition(")")[2].split()
-            cpu_s = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-            wakes = next(line for line in (task / "status").read_text().splitlines() if line.startswith("voluntary"))
-            found[task.name] = Thread(cpu_s, int(wakes.split()[1]))
-    return found
-
-
-def loads(pids: tuple[int, ...]) -> tuple[float, float]:
-    """What share of a core the processes' own threads take, and those that the driver wakes each period."""
-    before, began = threads(pids), time.perf_counter()
-    time.sleep(REST_S)
-    after, took = threads(pids), time.perf_counter() - began
-    own = driver = 0.0
-    for name, was in before.items():
-        share = (after[name].cpu_s - was.cpu_s) / took
-        if (after[name].wakes - was.wakes) / took > jack.RATE / jack.PERIOD / 2:
-            driver += share
-        else:
-            own += share
-    return own, driver
+        yield Figure("CPU at rest, a program with two bare ports", 100 * sum(loads((echo.partner,), REST_S)), "%")
 
 
 def _shares(processes: tuple[int, ...]) -> float:
@@ -371,22 +308,13 @@ def _joined(one: Loop, other: Loop) -> Loop:
     return Loop(one.took_ms + other.took_ms, one.lost + other.lost)
 
 
-def lateness(env: Env) -> Section:
-    os.environ.update(env)  # the outlet's process inherits it
-    found = doctor.loopback("jack")
-    yield Figure("scheduled against sent, median", found.sent_late_p50, "ms")
-    yield Figure("scheduled against sent, p99", found.sent_late_p99, "ms", 1.0)
-    yield Figure("one way through the outlet and JACK, median", found.latency_p50, "ms", doctor.LATENCY_MS)
-    yield Figure("displacement from that, p99", found.displacement_p99, "ms", doctor.DISPLACEMENT_MS)
-
-
 LIVE: tuple[tuple[str, Callable[[Env], Section]], ...] = (
     ("start-up", start_up),
     ("memory and rest", footprint),
     ("the end of a phrase", end_of_phrase),
     ("the decision", decision),
     ("thru", thru),
-    ("the outlet", lateness),
+    *bench_time.SECTIONS,
 )
 
 

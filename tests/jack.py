@@ -415,6 +415,39 @@ def _status_kb(path: Path, key: str) -> int:
     return next(int(line.split()[1]) for line in path.read_text().splitlines() if line.startswith(f"{key}:"))
 
 
+class Thread(NamedTuple):
+    """What one thread has used, and how often it was woken."""
+
+    cpu_s: float
+    wakes: int
+
+
+def threads(pids: Sequence[int]) -> dict[str, Thread]:
+    found = {}
+    for pid in pids:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            fields = (task / "stat").read_text().rpartition(")")[2].split()
+            cpu_s = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+            wakes = next(line for line in (task / "status").read_text().splitlines() if line.startswith("voluntary"))
+            found[task.name] = Thread(cpu_s, int(wakes.split()[1]))
+    return found
+
+
+def loads(pids: Sequence[int], over_s: float) -> tuple[float, float]:
+    """What share of a core the processes' own threads take, and those that the driver wakes each period."""
+    before, began = threads(pids), time.perf_counter()
+    time.sleep(over_s)
+    after, took = threads(pids), time.perf_counter() - began
+    own = driver = 0.0
+    for name, was in before.items():
+        share = (after[name].cpu_s - was.cpu_s) / took
+        if (after[name].wakes - was.wakes) / took > RATE / PERIOD / 2:
+            driver += share
+        else:
+            own += share
+    return own, driver
+
+
 def kill(pid: int) -> int:
     """Kill without warning; give the moment."""
     now = time.perf_counter_ns()
