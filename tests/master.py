@@ -24,7 +24,6 @@ It imports nothing of improv: what it finds does not lean on what it examines.
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import queue
 import random
@@ -35,7 +34,7 @@ from typing import Any
 
 import rtmidi
 
-from tests.observer import SPIN_NS, Teller, opened, wait_until
+from tests.observer import SPIN_NS, Teller, be_prompt, opened, wait_until
 
 PPQN = 24
 TICKS_PER_SIXTEENTH = 6
@@ -165,8 +164,7 @@ def main() -> None:
     parser.add_argument("--to", required=True, help="the port to send to (a pattern), or the client to open")
     parser.add_argument("--virtual", action="store_true", help="open a port of its own instead of finding one")
     arguments = parser.parse_args()
-    sys.setswitchinterval(1e-4)
-    gc.disable()
+    be_prompt()
     tell = Teller()
     try:
         port = opened(rtmidi.MidiOut, arguments.api, arguments.to, "master", arguments.virtual)
