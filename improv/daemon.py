@@ -196,7 +196,8 @@ class Wiring(NamedTuple):
     def _beat(self, settings: Settings) -> str:
         if settings.beat.clock == "internal":
             return "time is free" if settings.bpm is None else f"{settings.bpm:g} bpm from the first note"
-        return "beat by Link" if settings.beat.clock == "link" else f'beat by "{self.clock or "the same port"}"'
+        port = f'"{self.clock}"' if self.clock is not None else "the same port"
+        return f"beat by {'Link' if settings.beat.clock == 'link' else port}"
 
 
 def find_ports(settings: Settings) -> Wiring:
