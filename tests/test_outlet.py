@@ -292,6 +292,7 @@ def test_the_song_stands_and_goes_on() -> None:
     script.run(Duties(clock=True))
     told = [(at_ns // MS, message) for at_ns, message in script.all if message[0] != TICK]
     assert told == [
+        (0, bytes((STOP,))),
         (100, bytes((START,))),
         (700, bytes((STOP,))),
         (1000, bytes((SONG_POSITION, 5, 0))),
@@ -316,7 +317,7 @@ def test_no_click_sounds_after_the_end(leave_ms: int) -> None:
     faster = Timeline(300.0, 601 * MS, 1.0, metric=True)
     script = Script([retimed(0, SONG), retimed(601, faster, jump=False), leaves(leave_ms)]).run(DUTIES)
     assert sounding([message for message in script.sent if message[0] < 0xF0]) == NOTHING
-    assert script.sent.count(bytes((STOP,))) == 1
+    assert script.sent.count(bytes((STOP,))) == 2 and script.sent[-1] == bytes((STOP,))
 
 
 @pytest.mark.parametrize("latency_ms", [20, 100])

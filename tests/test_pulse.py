@@ -152,10 +152,10 @@ def test_the_tick_after_a_start_is_the_first_beat() -> None:
     beat = line(120.0, NS)
     master = Master()
     master.now = beat.origin_ns
-    assert master.retime(beat) == []
+    assert master.retime(beat) == [STOP]  # whatever they did before
     master.run(2 * NS)
-    assert [heard.message[0] for heard in master.slave.all[:3]] == [START, TICK, TICK]
-    assert master.slave.all[0].time_ns == master.slave.all[1].time_ns == NS
+    assert [heard.message[0] for heard in master.slave.all[1:4]] == [START, TICK, TICK]
+    assert master.slave.all[1].time_ns == master.slave.all[2].time_ns == NS
     assert master.places[0] == (NS, 0)
 
 
@@ -180,9 +180,9 @@ def test_a_song_that_has_just_begun_is_begun_from_its_top(late_ms: int, bpm: flo
     """The first note begins the song: word of it comes late, or is to be sent some latency before."""
     master, song = Master(), line(bpm, NS)
     master.now = NS + late_ms * MS
-    assert master.retime(song) == []
+    assert master.retime(song) == [STOP]
     master.run(2 * NS)
-    assert master.slave.since(0)[:2] == [START, TICK]
+    assert master.slave.since(0)[:3] == [STOP, START, TICK]
     late = [time_ns - at(place / PPQN, song) for time_ns, place in master.places]
     assert late[0] == late_ms * MS and all(there == 0 for there in late[10:])
 
@@ -215,14 +215,14 @@ def test_going_on_is_told_by_position_and_continue_comes_before_its_tick() -> No
     after = [heard for heard in master.slave.all if heard.time_ns >= at(2.5, on_again)]
     assert [heard.message[0] for heard in after[:2]] == [CONTINUE, TICK]
     assert all(time_ns == at(place / PPQN, on_again) for time_ns, place in master.places if time_ns > told_ns)
-    assert master.slave.times(STOP) == [stopped_ns] and master.slave.times(START) == [0]
+    assert master.slave.times(STOP) == [0, stopped_ns] and master.slave.times(START) == [0]
 
 
 @pytest.mark.parametrize("beat", [0.26, 7.0, 7.01, 7.25, 1000.9])
 def test_who_joins_a_song_tells_where_it_is(beat: float) -> None:
     master, song = Master(), line(93.0, NS, beat)
     master.now = NS
-    assert master.retime(song) == [SONG_POSITION]
+    assert master.retime(song) == [STOP, SONG_POSITION]
     sixteenth = math.ceil(beat * 4 - 0.05)  # a tick that was due half of one before is still sent
     assert master.slave.next == sixteenth * PER_SIXTEENTH
     master.run(3 * NS)
@@ -233,9 +233,20 @@ def test_who_joins_a_song_tells_where_it_is(beat: float) -> None:
 def test_the_top_of_the_song_need_not_be_beat_0() -> None:
     master, song = Master(), line(120.0, NS, 17.3, bar_beat=13.0)
     master.now = NS
-    assert master.retime(song) == [SONG_POSITION]
+    assert master.retime(song) == [STOP, SONG_POSITION]
     master.run(2 * NS)
     assert master.places[0] == (at(17.5, song), round(4.5 * PPQN))
+
+
+def test_slaves_of_an_outlet_that_died_are_fetched() -> None:
+    master, song = Master(), line(120.0)
+    master.retime(song)
+    master.run(NS)
+    master.clock = MidiClock()
+    master.now = NS + 333 * MS
+    assert master.retime(song) == [STOP, SONG_POSITION]
+    master.run(2 * NS)
+    assert master.places[-1] == (2 * NS, 4 * PPQN)
 
 
 def test_a_song_that_begins_anew_is_begun_anew() -> None:
@@ -299,8 +310,8 @@ def test_positions_beyond_what_can_be_told_keep_the_bar(metre: tuple[int, int]) 
     song = line(120.0, NS, 5000.25, metre=metre)
     master = Master()
     master.now = NS
-    assert master.retime(song) == [SONG_POSITION]
-    assert all(byte < 0x80 for byte in master.slave.all[0].message[1:])
+    assert master.retime(song) == [STOP, SONG_POSITION]
+    assert all(byte < 0x80 for byte in master.slave.all[1].message[1:])
     place = master.slave.next
     assert 0 <= place < 1 << 14 << 3
     bar_ticks = song.bar_beats * PPQN

@@ -41,7 +41,8 @@ class MidiClock:
         moved = before is not None and line.metric and before.bar_beat != line.bar_beat  # the song, though not its beat
         if goes_on and not moved and not self._strays(line, now):
             return []
-        return self._begin(line, now, ran=before is not None and before.metric)
+        # The first timeline may not be the first that slaves hear of: they may run by an outlet that died.
+        return self._begin(line, now, ran=line.metric if before is None else before.metric)
 
     def _strays(self, line: Timeline, now: int) -> bool:
         return abs(line.beat(now) * PPQN - self._tick) > FAR_TICKS
