@@ -41,18 +41,47 @@ class NoJack(Exception):
     """JACK cannot be had here; the message says why."""
 
 
+class _Ended(NoJack):
+    """The server did not stay: one of its name may run that somebody left behind."""
+
+
 @contextlib.contextmanager
 def server(period: int = PERIOD) -> Iterator[Env]:
-    """A private jackd without hardware; gives the environment that points a program to it. Raises NoJack."""
+    """A private jackd without hardware; gives the environment that points a program to it. Raises NoJack.
+
+    It takes one of a few names that no other run uses now: JACK knows at most eight servers, and one whose clients
+    were killed may end without signing off; only a server of the same name takes its place.
+    """
     if shutil.which("jackd") is None:
         raise NoJack("jackd is not installed (Debian and Ubuntu: apt install jackd2)")
-    quiet = subprocess.DEVNULL
-    with (
-        _own_name() as name,
-        subprocess.Popen(
-            ["jackd", "-n", name, "-d", "dummy", "-r", str(RATE), "-p", str(period)], stdout=quiet, stderr=quiet
-        ) as process,
-    ):
+    reason = NoJack(f"{NAMES} servers of these tests run already")
+    for number in range(NAMES):
+        with contextlib.ExitStack() as ends:
+            try:
+                ends.enter_context(_locked(number))
+                env = ends.enter_context(_started(f"improv-{number}", period))
+            except BlockingIOError:
+                continue
+            except _Ended as ended:
+                reason = ended
+                continue
+            yield env
+            return
+    raise reason
+
+
+@contextlib.contextmanager
+def _locked(number: int) -> Iterator[None]:
+    lock = Path(tempfile.gettempdir()) / f"improv-jack-{number}.lock"
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+
+
+@contextlib.contextmanager
+def _started(name: str, period: int) -> Iterator[Env]:
+    command = ["jackd", "-n", name, "-d", "dummy", "-r", str(RATE), "-p", str(period)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             env = {**os.environ, "JACK_DEFAULT_SERVER": name, "JACK_NO_START_SERVER": "1"}
             _wait_until_it_answers(process, env)
@@ -61,32 +90,14 @@ def server(period: int = PERIOD) -> Iterator[Env]:
             process.terminate()
 
 
-@contextlib.contextmanager
-def _own_name() -> Iterator[str]:
-    """One of a few names that no other run uses now.
-
-    JACK knows at most eight servers, and one whose clients were killed may end without signing off; only a
-    server of the same name takes its place.
-    """
-    for number in range(NAMES):
-        lock = Path(tempfile.gettempdir()) / f"improv-jack-{number}.lock"
-        with lock.open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            yield f"improv-{number}"
-            return
-    raise NoJack(f"{NAMES} servers of these tests run already")
-
-
 def _wait_until_it_answers(process: subprocess.Popen[bytes], env: Env, patience_s: float = 15.0) -> None:
     ask = [sys.executable, "-c", "import rtmidi; rtmidi.MidiOut(rtmidi.API_UNIX_JACK, name='ask').delete()"]
     until = time.monotonic() + patience_s
     while time.monotonic() < until:
+        answered = subprocess.run(ask, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
         if process.poll() is not None:
-            raise NoJack(f"jackd does not start here (exit status {process.returncode})")
-        if subprocess.run(ask, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0:
+            raise _Ended(f"jackd does not start here (exit status {process.returncode})")
+        if answered:
             return
         time.sleep(0.02)
     raise NoJack(f"jackd did not answer within {patience_s:.0f} s")
@@ -142,7 +153,11 @@ class _Helper:
         self._readies = 0
         assert self._process.stdout is not None
         self._lines = _Lines(self._process.stdout, self._take)
-        self._wait(lambda: self._readies == 1, 15.0, "open its ports")
+        try:
+            self._wait(lambda: self._readies == 1, 15.0, "open its ports")
+        except AssertionError:
+            self._end()
+            raise
 
     def _take(self, line: str) -> None:
         for kind, value in json.loads(line).items():
@@ -330,8 +345,9 @@ class Daemon:
         assert self.process.stdout is not None and self.process.stderr is not None
         self.out, self.err = _Lines(self.process.stdout), _Lines(self.process.stderr)
         self.start_up_s = float("nan")
-        if wait:
-            assert self.wait_until_listening(), f"improv did not listen: {self.err.lines}"
+        if wait and not self.wait_until_listening():
+            self.close()
+            raise AssertionError(f"improv did not listen: {self.err.lines}")
 
     def wait_until_listening(self, timeout_s: float = 20.0) -> bool:
         listening = self.out.wait(lambda: any(line.startswith("listening") for line in self.out.lines), timeout_s)
