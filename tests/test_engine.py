@@ -11,13 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from improv.engine import LEAD_NS, Engine, Musicianship, Time
+from improv.engine import Engine, Musicianship, Time
+from improv.music.cue import LEAD_NS
 from improv.music.events import Ask, Heard, InputLost, NoteOff, NoteOn, Pedal, Played, Retime, TurnBegins, Yield
 from improv.music.timeline import NS, Timeline
 from improv.net import codec
 from improv.net.codec import OFF, START, Token
 from improv.net.stream import Reader, Stream
 from improv.render import perform
+from improv.soloist import Soloist
 from tests.nets import FlatNet, lively
 
 MS = NS // 1000
@@ -326,7 +328,7 @@ def test_a_flood_is_survived_and_read_up_quickly() -> None:
     for i in range(20_000):
         time_ns = NS + i * 100_000
         engine.step(time_ns, NoteOn(time_ns, i % 128, 64))
-    assert len(engine._unread) <= 1024
+    assert len(engine._hearing.unread) <= 1024
     now = NS + 20_000 * 100_000
     engine.step(now, InputLost(now))
     before = len(net.read_tokens)
@@ -383,7 +385,7 @@ class StrictReader(Reader):
 )
 def test_what_is_fed_keeps_to_the_alphabet(script: list[tuple[int, str, int]], seed: int) -> None:
     engine = Engine(lively(), Musicianship(seed=seed))
-    engine._reader = StrictReader(lively(), engine._settings.sampling)
+    engine._soloist = Soloist(StrictReader(lively(), engine._settings.sampling))
     now = NS
     for wait_ms, kind, pitch in script:
         now += wait_ms * MS

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
+from improv.music.grid import Grid
 from improv.music.timeline import FREE_BPM, NS, TICKS_PER_BEAT
 from improv.music.turns import CHORD_NS, UNKNOWN_SPACING_NS, Phrase
 
@@ -40,24 +42,21 @@ class Manner(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """A turn that was decided: from which tick, for how long, in whose manner."""
+    """A turn that was decided: from where to where, in ticks and parts of one, and in whose manner."""
 
-    begin_tick: int
-    length_ticks: int
+    begin: float
+    end: float
     manner: Manner
-    exact: bool  # end after `length_ticks`, to the letter, instead of where the music breathes
+    exact: bool  # end there, to the letter, instead of where the music breathes
     notes: int | None = None  # end after so many notes
-    off_tick: float = 0.0  # how far after the tick it begins: in free time it begins when it may
+    grid: Grid = Grid()
+    lean_ticks: float = 0.0  # how far after its place each onset sounds
     ticks_per_s: float = FREE_BPM * TICKS_PER_BEAT / 60  # as it begins
-
-    @property
-    def end_tick(self) -> int:
-        return self.begin_tick + self.length_ticks
 
 
 @dataclass(frozen=True)
 class Planned(Generic[S]):
-    """An event that was sent ahead, where it sounds, and where the network stood before it."""
+    """An event that was decided, where it sounds, and where the network stood before it."""
 
     position: float
     before: S
@@ -65,15 +64,27 @@ class Planned(Generic[S]):
 
 @dataclass
 class Answer(Generic[S]):
-    """An answer under way. It ends by itself: `rest_by`, then `closing`, then `over_tick`."""
+    """An answer under way. It ends by itself: `rest_by`, then `closing`, then `over`."""
 
     turn: Turn
-    onset_tick: int = 0  # of the last note planned
-    chord_tick: int = 0  # of the first note of its chord
-    planned_notes: int = 0
+    begin_tick: int  # as the network counts: after `turn.begin` where what it heard last lies there
+    onset_tick: int = field(init=False)  # of the last note planned
+    chord_tick: int = field(init=False)  # of the first note of its chord
+    notes: int = 0
     closing: bool = False
     over: float | None = None  # where the last note ends, once that is planned
     ahead: deque[Planned[S]] = field(default_factory=deque)
+
+    def __post_init__(self) -> None:
+        self.onset_tick = self.chord_tick = self.begin_tick
+
+    def position(self, tick: int) -> float:
+        """Where in the turn a tick of the network lies."""
+        return tick - self.begin_tick + self.turn.begin
+
+    def onset(self, tick: int) -> float:
+        """Where a note that is drawn there begins, but for the lean."""
+        return self.turn.grid.onset(self.position(tick), self.turn.begin)
 
     def _ticks(self, seconds: float) -> int:
         return int(seconds * self.turn.ticks_per_s)
@@ -87,24 +98,21 @@ class Answer(Generic[S]):
     def _spacing_ticks(self) -> int:
         return self._ticks(self.turn.manner.spacing_ns / NS)
 
-    def ends_before_release(self, tick: int) -> bool:
-        """Whether a note-off would come after the end."""
-        return self.turn.exact and tick > self.turn.end_tick
-
-    def ends_before(self, onset: float) -> bool:
-        """Whether a note that sounds there would come after the end."""
-        turn = self.turn
+    def ends_before(self, tick: int, on: bool) -> bool:
+        """Whether a note-on or note-off that is drawn there would come after the end."""
+        turn, position = self.turn, self.position(tick)
+        if not on:
+            return turn.exact and position > turn.end
         if turn.notes is not None:
-            return self.planned_notes >= turn.notes
+            return self.notes >= turn.notes
         if turn.exact:
-            return onset >= turn.end_tick
-        earliest = turn.begin_tick + EARLIEST * turn.length_ticks
-        breath = onset - max(self.onset_tick, earliest)
-        return breath >= BREATH * self._spacing_ticks or onset > turn.begin_tick + LATEST * turn.length_ticks
+            return max(position, self.onset(tick)) >= turn.end
+        length = turn.end - turn.begin
+        breath = position - max(self.position(self.onset_tick), turn.begin + EARLIEST * length)
+        return breath >= BREATH * self._spacing_ticks or position > turn.begin + LATEST * length
 
     def strike(self, tick: int) -> None:
         self.onset_tick = tick
-        self.planned_notes += 1
         if tick > self.chord_tick + self._chord_ticks:
             self.chord_tick = tick
 
@@ -133,7 +141,7 @@ class Answer(Generic[S]):
     def close_by(self) -> int:
         """The tick by which the last note must have ended."""
         tail = self.onset_tick + self._ticks(TAIL_S)
-        return min(tail, self.turn.end_tick) if self.turn.exact else tail
+        return min(tail, math.floor(self.turn.end - self.turn.begin) + self.begin_tick) if self.turn.exact else tail
 
     def rewind(self, position: float) -> S | None:
         """Where the network stood after the last event that sounds by then; None: nothing is to be undone."""

@@ -36,15 +36,15 @@ class Conductor:
         self._follower = Follower(metre) if source == "midi" else None
         self._bpm, self._metre, self._offset_ns = bpm, metre, offset_ns
         self._taps = Taps(metre)
-        self._begun = False  # the internal clock
         self._given: Timeline | None = None  # by the source: in beats of the song, without the offset
+        self._begun = False  # whether beats were ever given
         self._lift_beats = 0.0  # from the beats of the song to those counted here
         self.line: Timeline | None = None
 
     def begin(self, time_ns: int) -> Change | None:
         """Something is played: beats begin with it where a tempo is set, else time is free."""
         if self._bpm is not None and not self._begun:
-            return self._run(time_ns, self._bpm, 0.0)
+            return self._set_off(time_ns, self._bpm)
         if self.line is None:
             self.line = Timeline(origin_ns=time_ns)
         return None
@@ -68,10 +68,19 @@ class Conductor:
     def due(self, now: int) -> FreeWheel | None:
         return self._follower.due(now) if self._follower is not None else None
 
-    def _run(self, time_ns: int, bpm: float, song_beat: float) -> Change:
-        self._begun = True
-        line = Timeline(bpm, time_ns, song_beat, metric=True, metre=self._metre)
-        return self._take(Retime(time_ns, line, jump=True))
+    def _set_off(self, time_ns: int, bpm: float) -> Change:
+        """The internal clock runs, from where it stood or from the top."""
+        song = self._given if self._given is not None and self._begun else Timeline(bpm, metre=self._metre)
+        return self._take(Retime(time_ns, song._replace(origin_ns=time_ns, metric=True), jump=True))
+
+    def _stop_or_go(self, time_ns: int) -> list[Change | FreeWheel]:
+        if not self._by_hand or self._bpm is None:
+            return []
+        song = self._given
+        if song is None or not song.metric:
+            return [self._set_off(time_ns, self._bpm)]
+        stands = song._replace(origin_ns=time_ns, origin_beat=song.beat(time_ns), metric=False)
+        return [self._take(Retime(time_ns, stands, jump=True))]
 
     def _tap(self, tap: Tap) -> list[Change | FreeWheel]:
         if not self._by_hand:
@@ -79,19 +88,8 @@ class Conductor:
         retime = self._taps.hear(tap, self._given or Timeline(origin_ns=tap.time_ns))
         if retime is None:
             return []
-        self._bpm, self._begun = retime.timeline.bpm, True
+        self._bpm = retime.timeline.bpm
         return [self._take(retime)]
-
-    def _stop_or_go(self, time_ns: int) -> list[Change | FreeWheel]:
-        if not self._by_hand or self._bpm is None:
-            return []
-        song = self._given
-        if song is None or not self._begun:
-            return [self._run(time_ns, self._bpm, 0.0)]
-        if not song.metric:
-            return [self._run(time_ns, self._bpm, song.origin_beat)]
-        stands = song._replace(origin_ns=time_ns, origin_beat=song.beat(time_ns), metric=False)
-        return [self._take(Retime(time_ns, stands, jump=True))]
 
     def _move(self, event: ClockOffset) -> list[Change | FreeWheel]:
         self._offset_ns = event.offset_ns
@@ -100,17 +98,19 @@ class Conductor:
     def _take(self, retime: Retime) -> Change:
         """A timeline in beats of the song becomes one in the beats counted here."""
         self._given, before, time_ns = retime.timeline, self.line, retime.time_ns
-        line = retime.timeline._replace(origin_ns=retime.timeline.origin_ns + self._offset_ns)
-        if retime.jump and before is not None:
-            self._lift_beats = float(math.ceil(before.beat(time_ns) - line.beat(time_ns) - SEAM_BEATS))
-        line = _moved(line, self._lift_beats)
+        song = retime.timeline._replace(origin_ns=retime.timeline.origin_ns + self._offset_ns)
+        self._begun = self._begun or song.metric
+        jump = before is not None and (retime.jump or before.metric != song.metric)
+        if before is not None and jump:
+            self._lift_beats = float(math.ceil(before.beat(time_ns) - song.beat(time_ns) - SEAM_BEATS))
+        elif before is not None and song.metric:  # no news moves the beat so far: this undoes a large new offset
+            self._lift_beats += round(before.beat(time_ns) - song.beat(time_ns) - self._lift_beats)
+        line = _moved(song, self._lift_beats)
         if line.metric:
             self.line = line
-        elif before is None:
-            self.line = Timeline(origin_ns=line.origin_ns, origin_beat=line.origin_beat)
-        elif before.metric:
-            self.line = Timeline(origin_ns=time_ns, origin_beat=before.beat(time_ns))
-        return Change(line, retime.jump and before is not None and not _seamless(before, line, time_ns))
+        elif before is None or before.metric:
+            self.line = Timeline(origin_ns=time_ns, origin_beat=(before or line).beat(time_ns))
+        return Change(line, jump and before is not None and not _seamless(before, line, time_ns))
 
 
 def _moved(line: Timeline, beats: float) -> Timeline:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
-from improv.music.timeline import TICKS_PER_BEAT
+from improv.music.timeline import ROUNDING, TICKS_PER_BEAT
 
 
 class Grid(NamedTuple):
@@ -13,10 +14,14 @@ class Grid(NamedTuple):
     step_ticks: int = TICKS_PER_BEAT // 4
     strength: float = 0.0
 
-    def onset(self, position: float, after: float) -> float:
-        """Where an onset is to sound, which is not to sound at `after` or before."""
-        line = round(position / self.step_ticks) * self.step_ticks
-        moved = position + self.strength * (line - position)
-        while moved <= after:
-            moved += self.step_ticks
-        return moved
+    @property
+    def reach_ticks(self) -> float:
+        """No onset sounds sooner than it was played by more than that."""
+        return self.strength * self.step_ticks / 2
+
+    def onset(self, position: float, earliest: float) -> float:
+        """Where an onset is to sound: nearer to its line, but not before `earliest`, where it was not played either."""
+        line = math.floor(position / self.step_ticks + 0.5) * self.step_ticks
+        if position + self.strength * (line - position) < earliest - ROUNDING:
+            line += self.step_ticks
+        return position + self.strength * (line - position)

@@ -38,6 +38,9 @@ class Timeline(NamedTuple):
     def ticks_per_s(self) -> float:
         return self.bpm * TICKS_PER_BEAT / 60
 
+    def ticks(self, length_ns: int) -> float:
+        return length_ns * self.ticks_per_s / NS
+
     def beat(self, time_ns: int) -> float:
         return self.origin_beat + (time_ns - self.origin_ns) * self.bpm / (60 * NS)
 

@@ -37,7 +37,8 @@ class Phrase(NamedTuple):
     low: int  # its lowest and highest pitch
     high: int
     voices: int  # the most that sounded together
-    lean_ticks: float = 0.0  # mean distance of its onsets from the ticks, -0.5 to 0.5
+    lean_ticks: float  # mean distance of its onsets from the ticks, -0.5 to 0.5
+    length_ticks: float
 
     @property
     def length_ns(self) -> int:
@@ -54,6 +55,7 @@ class Listener:
     def begin(self) -> None:
         """Wait for the first note of a new phrase."""
         self._begin_ns: int | None = None
+        self._begin_position = self._end_position = 0.0
         self._chord_ns = 0
         self._spacings: deque[int] = deque(maxlen=256)
         self._notes = 0
@@ -62,21 +64,22 @@ class Listener:
         self._changed_ns = 0
         self._held = False
 
-    def note(self, time_ns: int, pitch: int, voices: int, off_tick: float = 0.0) -> None:
-        """A key was struck, `off_tick` ticks after the nearest tick; `voices` strings sound now."""
+    def note(self, time_ns: int, pitch: int, voices: int, position: float = 0.0) -> None:
+        """A key was struck, at a position in ticks; `voices` strings sound now."""
         if self._begin_ns is None:
             self._begin_ns = self._chord_ns = time_ns
+            self._begin_position = position
         elif time_ns - self._chord_ns > CHORD_NS:
             self._spacings.append(time_ns - self._chord_ns)
             self._chord_ns = time_ns
         self._notes += 1
-        self._lean += cmath.rect(1, 2 * math.pi * off_tick)
+        self._lean += cmath.rect(1, 2 * math.pi * position)
         self._low, self._high = min(self._low, pitch), max(self._high, pitch)
         self._voices = max(self._voices, voices)
 
-    def changed(self, time_ns: int, held: bool) -> None:
+    def changed(self, time_ns: int, held: bool, position: float = 0.0) -> None:
         """A key or the pedal moved; `held` says whether any is down now."""
-        self._changed_ns, self._held = time_ns, held
+        self._changed_ns, self._held, self._end_position = time_ns, held, position
 
     def spacing_ns(self) -> int:
         return int(median(self._spacings)) if self._spacings else UNKNOWN_SPACING_NS
@@ -98,7 +101,7 @@ class Listener:
         lean_ticks = cmath.phase(self._lean) / (2 * math.pi)
         return Phrase(
             self._begin_ns, self._changed_ns, self._notes, self.spacing_ns(),
-            self._low, self._high, self._voices, lean_ticks,
+            self._low, self._high, self._voices, lean_ticks, self._end_position - self._begin_position,
         )  # fmt: skip
 
     def deserves_answer(self, phrase: Phrase) -> bool:

@@ -1,0 +1,45 @@
+"""What was heard, tick by tick, as tokens that wait to be read."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from improv.music.events import NoteOff, NoteOn
+from improv.music.timeline import Timeline
+from improv.net.codec import Quantiser, Token
+
+GRACE_NS = 2_000_000  # a note may be heard so long after its stamp and still join its tick
+BACKLOG = 1024  # tokens; a flood beyond that drops the oldest
+FIRST_TICK = -(1 << 62)
+
+
+class Hearing:
+    def __init__(self) -> None:
+        self.unread: deque[Token] = deque(maxlen=BACKLOG)
+        self._quantiser = Quantiser()
+        self._floor = FIRST_TICK  # the first tick that is not over
+
+    def add(self, sounding: Iterable[NoteOn | NoteOff], line: Timeline) -> None:
+        for event in sounding:
+            self.unread.extend(self._quantiser.add(self._tick(event.time_ns, line), event))
+
+    def deadline(self, line: Timeline) -> int | None:
+        """When the open tick is over."""
+        return None if self._quantiser.tick is None else line.time_ns(self._quantiser.tick + 0.5) + GRACE_NS
+
+    def end_tick(self) -> None:
+        if self._quantiser.tick is not None:
+            self.end(self._quantiser.tick)
+
+    def end_all(self, time_ns: int, line: Timeline) -> None:
+        """Nothing more is heard up to this moment. What began within its tick ends at the next."""
+        self.end(self._tick(time_ns, line) + 1)
+
+    def end(self, tick: int) -> None:
+        """A tick and all before it are over: what is heard from now on lies after it."""
+        self._floor = max(self._floor, tick + 1)
+        self.unread.extend(self._quantiser.close(tick + 1))
+
+    def _tick(self, time_ns: int, line: Timeline) -> int:
+        return max(line.tick(time_ns), self._floor)
