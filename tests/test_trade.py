@@ -1,0 +1,200 @@
+"""Bars are traded, for as long as the player likes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from improv.engine import Musicianship, Time
+from improv.music.events import Ask, Heard, NoteOff, NoteOn, Pedal, Retime, Stop, TurnBegins, Yield
+from improv.music.grid import Grid
+from improv.music.timeline import NS, TICKS_PER_BEAT, Timeline
+from improv.music.trade import Trade
+from improv.net import codec
+from tests import clocks
+from tests.nets import FlatNet, lively
+from tests.stage import Faults, Show, Stage, every, notes, played_on
+
+MS = NS // 1000
+TRADE = Time(source="link", grid=Grid(12, 1.0))
+
+
+def joins(bpm: float = 240.0, metre: tuple[int, int] = (4, 4)) -> tuple[Timeline, Retime]:
+    line = Timeline(bpm, origin_ns=NS, metric=True, metre=metre)
+    return line, Retime(0, line, jump=True)
+
+
+def stage(bars: int, net: FlatNet | None = None, time: Time = TRADE, **faults: object) -> Stage:
+    return Stage(net or lively(), Musicianship(time=replace(time, trade_bars=bars)), Faults(**faults))  # type: ignore[arg-type]
+
+
+def machine_bars(line: Timeline, show: Show, first_bar: int, bars: int) -> list[int]:
+    """In which turns of the machine its notes lie, in order. Each lies whole in bars of its own."""
+    turns = []
+    for note in notes(show.sent):
+        begin, end = (line.beat(sent.sent_ns) / line.bar_beats - first_bar for sent in (note.on, note.off))
+        turn = int(begin // bars)
+        assert turn % 2 == 1, f"begins in bar {begin + first_bar}"
+        assert end <= (turn + 1) * bars + 1e-6, f"ends in bar {end + first_bar}"
+        turns.append(turn // 2)
+    return turns
+
+
+def begins(line: Timeline, show: Show) -> list[float]:
+    """The bars on whose lines the machine's turns were decided to begin."""
+    decided = [gave.event.time_ns for gave in show.gave if isinstance(gave.event, TurnBegins)]
+    firsts = [min(one.on.sent_ns for one in notes(show.sent) if one.on.sent_ns > time_ns) for time_ns in decided]
+    return [round(line.beat(first) / line.bar_beats, 6) for first in firsts]
+
+
+@pytest.mark.parametrize("metre", [(4, 4), (3, 4), (6, 8)])
+@pytest.mark.parametrize("bars", [1, 2, 4])
+def test_fours_are_traded_and_stay_in_step(bars: int, metre: tuple[int, int]) -> None:
+    """Twenty rounds: the machine plays in its bars, from bar line to bar line, and never in the player's."""
+    line, retime = joins(metre=metre)
+    rounds, turn = 20 if bars == 1 else 5, bars * line.bar_beats
+    heard = [event for i in range(rounds) for event in played_on(line, every(0.5, 2 * i * turn, (2 * i + 1) * turn))]
+    show = stage(bars).play([retime, *heard], line.time_ns((2 * rounds + 1) * turn * TICKS_PER_BEAT))
+    turns = machine_bars(line, show, 0, bars)
+    assert sorted(set(turns)) == list(range(rounds))
+    assert begins(line, show) == [(2 * i + 1) * bars for i in range(rounds)]
+    assert show.engine.resting  # he was silent for all his bars
+
+
+@pytest.mark.parametrize(
+    ("first", "bar"),
+    [(4.0, 1), (4 - 0.06, 1), (3.0, 1), (3.5, 1), (4.5, 1), (5.5, 1), (6.9, 1), (2.9, 0)],
+    ids=["on the line", "15 ms early", "pick-up", "short pick-up", "off-beat", "late", "very late", "too early"],
+)
+def test_the_first_note_says_where_his_bars_begin(first: float, bar: int) -> None:
+    line, retime = joins()
+    show = stage(2).play([retime, *played_on(line, [first, 8.25, 9.5, 10.0])], line.time_ns(21 * 4 * TICKS_PER_BEAT))
+    assert begins(line, show) == [bar + 2]
+
+
+@pytest.mark.parametrize(
+    ("metre", "first", "bar"), [((2, 4), 1.0, 1), ((2, 4), 0.9, 0), ((1, 4), 0.5, 1), ((1, 4), 0.4, 0)]
+)
+def test_in_short_bars_the_pick_up_is_half_a_bar(metre: tuple[int, int], first: float, bar: int) -> None:
+    line, _ = joins(metre=metre)
+    trade = Trade(2)
+    assert trade.hears(line, line.time_ns(first * TICKS_PER_BEAT))
+    assert trade.end_beat(line) == (bar + 2) * line.bar_beats
+
+
+def test_what_he_plays_across_the_machine_is_not_heard_and_does_not_stop_it() -> None:
+    line, retime = joins()
+    own = played_on(line, every(0.5, 0, 8))
+    across = played_on(line, every(0.5, 8, 14), pitch=90)
+    net = lively()
+    show = stage(2, net).play([retime, *own, *across], line.time_ns(32 * TICKS_PER_BEAT))
+    quiet = stage(2).play([retime, *own], line.time_ns(32 * TICKS_PER_BEAT))
+    assert not any(isinstance(gave.event, Yield) for gave in show.gave)
+    assert show.sent == quiet.sent and len(show.sent) > 8
+    assert not any(row[1] % codec.OFF >= 88 for row in net.read_tokens)
+    assert show.engine.resting  # no pick-up among them: his bars stayed empty
+
+
+@pytest.mark.parametrize("pick_up", [[15.0, 15.5], [15.25], [15.99]])
+def test_a_pick_up_over_the_machines_last_beat_belongs_to_his_next_bars(pick_up: list[float]) -> None:
+    """Even if it is all he plays there, trading goes on; and the network hears it."""
+    line, retime = joins()
+    net = lively()
+    heard = [*played_on(line, every(0.5, 0, 8)), *played_on(line, pick_up, pitch=20, length=0.2)]
+    show = stage(2, net).play([retime, *heard], line.time_ns(39 * TICKS_PER_BEAT))
+    assert begins(line, show) == [2, 6]
+    assert [row[1] for row in net.read_tokens].count(20) == 1
+    assert set(machine_bars(line, show, 0, 2)) == {0, 1}
+    assert min(note.pitch for note in notes(show.sent) if note.on.sent_ns > line.time_ns(24 * 48)) < 48
+
+
+def test_a_pick_up_and_more_is_one_phrase() -> None:
+    line, retime = joins()
+    second = [*played_on(line, [15.5], pitch=20, length=0.2), *played_on(line, every(0.5, 16, 24), pitch=64)]
+    show = stage(2).play([retime, *played_on(line, every(0.5, 0, 8)), *second], line.time_ns(39 * TICKS_PER_BEAT))
+    assert begins(line, show) == [2, 6]
+    assert set(machine_bars(line, show, 0, 2)) == {0, 1}
+
+
+def test_a_key_held_from_the_machines_bars_into_his_own_is_not_his_phrase() -> None:
+    line, retime = joins()
+    held: list[Heard] = [NoteOn(line.time_ns(10 * 48), 90, 80), Pedal(line.time_ns(11 * 48), True)]
+    let_go: list[Heard] = [NoteOff(line.time_ns(20 * 48), 90), Pedal(line.time_ns(21 * 48), False)]
+    show = stage(2).play([retime, *played_on(line, every(0.5, 0, 8)), *held, *let_go], line.time_ns(40 * 48))
+    assert begins(line, show) == [2] and show.engine.resting
+
+
+def test_empty_bars_end_the_trade_and_a_note_begins_another() -> None:
+    line, retime = joins()
+    again = played_on(line, every(0.5, 29, 36))
+    show = stage(2).play([retime, *played_on(line, every(0.5, 0, 8)), *again], line.time_ns(60 * TICKS_PER_BEAT))
+    assert begins(line, show) == [2, 9]  # the second from bar 7 on: not in step with the first
+
+
+def test_asking_in_the_machines_bars_stops_it() -> None:
+    line, retime = joins()
+    ask = Ask(line.time_ns(11.3 * TICKS_PER_BEAT))
+    again = played_on(line, every(0.5, 13, 16))
+    show = stage(2).play([retime, *played_on(line, every(0.5, 0, 8)), ask, *again], line.time_ns(40 * TICKS_PER_BEAT))
+    assert [gave.event for gave in show.gave if isinstance(gave.event, Yield)] == [Yield(ask.time_ns)]
+    first = [note for note in notes(show.sent) if note.on.sent_ns < ask.time_ns]
+    assert first and max(note.off.sent_ns for note in first) == ask.time_ns
+    assert begins(line, show) == [2, 5]  # and his next note begins another
+
+
+def test_asking_in_his_own_bars_is_answered_at_once_and_ends_the_trade() -> None:
+    line, retime = joins()
+    ask = Ask(line.time_ns(5.3 * TICKS_PER_BEAT))
+    show = stage(2).play([retime, *played_on(line, every(0.5, 0, 5)), ask], line.time_ns(40 * TICKS_PER_BEAT))
+    assert begins(line, show) == [1.5]
+
+
+def test_stop_ends_the_trade() -> None:
+    take = clocks.played(clocks.steady(240, 40), lead=24)
+    line = Timeline(240.0, round(take.due_ns[0]), metric=True)
+    stop_ns = line.time_ns(11.3 * TICKS_PER_BEAT)
+    heard = [*played_on(line, every(0.5, 0, 8)), Stop(stop_ns), *(e for e in take.events if e.time_ns < stop_ns)]
+    heard.sort(key=lambda event: event.time_ns)
+    free = played_on(Timeline(90.0, stop_ns + 2 * NS), every(0.5, 0, 5))
+    show = stage(2, time=replace(TRADE, source="midi")).play([*heard, *free])
+    assert Yield(stop_ns) in [gave.event for gave in show.gave]
+    later = [note.on.sent_ns for note in notes(show.sent) if note.on.sent_ns > stop_ns]
+    assert free[-1].time_ns < later[0] < free[-1].time_ns + 2 * NS  # in free time it answers
+
+
+def test_a_song_that_goes_on_elsewhere_moves_the_bar_lines_of_a_trade() -> None:
+    line, retime = joins()
+    jump_ns = line.time_ns(5 * TICKS_PER_BEAT)
+    moved = line._replace(origin_beat=line.origin_beat + 1)  # a beat further on in its bar
+    heard = [*played_on(line, every(0.5, 0, 7)), Retime(jump_ns, moved, jump=True)]
+    heard.sort(key=lambda event: event.time_ns)
+    show = stage(2).play([retime, *heard], line.time_ns(40 * TICKS_PER_BEAT))
+    (begin,) = begins(moved, show)
+    assert begin == 2
+
+
+def test_a_phrase_begun_before_the_beat_is_answered_though_nothing_is_traded() -> None:
+    line, _ = joins(120.0)
+    free = played_on(Timeline(120.0, NS - 2 * NS), every(0.5, 0, 3))
+    free = [event._replace(time_ns=event.time_ns + 2 * NS) for event in free]
+    show = stage(2).play([*free, Retime(free[-1].time_ns + 10 * MS, line, jump=True)])
+    assert len(begins(line, show)) == 1
+
+
+def test_an_answer_that_is_given_up_leaves_the_trade_and_it_listens() -> None:
+    line, retime = joins()
+    heard = [*played_on(line, every(0.5, 0, 8)), *played_on(line, every(0.5, 16, 24))]
+    stall = (line.time_ns(9.4 * TICKS_PER_BEAT), 700 * MS)
+    show = stage(2, outlet_stalls=[stall]).play([retime, *heard], line.time_ns(40 * TICKS_PER_BEAT))
+    assert [late.ended for late in show.late] == [True]
+    assert begins(line, show) == [2, 6]
+
+
+def test_a_shift_does_not_put_the_trade_out_of_step() -> None:
+    line, retime = joins()
+    heard = [event for i in range(4) for event in played_on(line, every(0.5, i * 16, i * 16 + 8))]
+    stall = (line.time_ns(10.1 * TICKS_PER_BEAT), 200 * MS)
+    show = stage(2, outlet_stalls=[stall]).play([retime, *heard], line.time_ns(66 * TICKS_PER_BEAT))
+    assert show.late and not any(late.ended for late in show.late)
+    assert begins(line, show) == [2, 6, 10, 14]
