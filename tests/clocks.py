@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Collection, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from math import log, sqrt
 from random import Random
 from typing import NamedTuple
@@ -30,7 +30,7 @@ def ramp(bpm: float, to_bpm: float, beats: float, by: str = "beats") -> list[flo
     else:  # beat = (bpm t + slope t² / 2) / 60
         slope = (to_bpm**2 - bpm**2) / (120 * beats)
         times = [(sqrt(bpm**2 + 120 * slope * n / PPQN) - bpm) / slope for n in range(ticks + 1)]
-    return [later - sooner for sooner, later in zip(times, times[1:], strict=False)]
+    return [later - sooner for sooner, later in pairwise(times)]
 
 
 class Take(NamedTuple):
@@ -73,7 +73,7 @@ def played(
         if n == 0:
             events.append(Start(times[-1] if times else from_ns - 5 * MS))
         if n not in lost:
-            arrives = round(held.get(n, sent[n]) + random.gauss(0, jitter_ms) * MS)
+            arrives = round(held[n] if n in held else sent[n] + random.gauss(0, jitter_ms) * MS)
             times.append(max(arrives, times[-1] + 320_000 if times else 0))  # a byte takes 0.32 ms on the wire
             events.append(Tick(times[-1]))
         if n in doubled:

@@ -1,20 +1,18 @@
 """Follows a MIDI clock: which tick is which, how fast they come, and where in the song that is.
 
-The tempo and the phase are those of a straight line through the newest ticks, by least squares. The line is through
-as many of them as agree: four beats, and fewer while the tempo moves (choosing the window by whether its newest
-residuals are within the noise is the rule of intersecting confidence intervals, Goldenshluger and Nemirovski 1997, in
-its simplest form). The noise is estimated from second differences, which no steady tempo moves (von Neumann 1941),
-by their median, which no single fault moves.
+Tempo and phase are those of a straight line through the newest ticks, by least squares: through four beats, and fewer
+while the tempo moves, the most of which the newest residuals agree (the rule of intersecting confidence intervals,
+Goldenshluger and Nemirovski 1997, in its simplest form).
+
+Locked means a phase within 5 ms and a tempo within 1 %: within the first beat at a jitter of 1 ms.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from math import ceil, copysign, log, sqrt
+from itertools import pairwise
+from math import ceil, copysign, sqrt
 from operator import mul
-from statistics import median
-from typing import NamedTuple
 
 from improv.music.events import Clock, Continue, FreeWheel, Retime, SongPosition, Start, Stop, Tick
 from improv.music.timeline import NS, Timeline
@@ -22,17 +20,18 @@ from improv.music.timeline import NS, Timeline
 PPQN = 24  # ticks of a MIDI clock in a quarter note
 SLOWEST_BPM, FASTEST_BPM = 20.0, 400.0
 WINDOWS = (96, 48, 24, 12)  # ticks a line goes through, the longest that agrees
-NEWEST = 5  # ticks whose residuals say whether a line agrees
-PRIOR_NS = round(3e6 * 1.652)
-OUTLIER, TWICE, LOST, NEW_TEMPO, GIVEN_UP = 16.0, 8.0, 6.0, 20.0, 40.0
-TWICE_NS = 4e6
-BEAM = 8
-WANDER = 0.005
-AGREE = 2.2
-LEAST = 4  # ticks that give a first tempo, or prove a new one
+NEWEST, AGREES = 5, 3.0  # ticks whose mean residual lies within so many of its deviations
+LEAST, SURE = 5, 0.01  # ticks that give a first tempo, and how sure of it they must be, as a share
+NEXT = 0.4, 1.6  # of an interval after the last one: the next tick
+GAPS = 6  # between ticks, that tell a new tempo if they agree
+ALIKE = 0.2  # how far they may lie apart, as a share
+NEW_TEMPO, CERTAIN = (
+    0.12,
+    6.0,
+)  # what is less far away the line follows by itself; or so many deviations, if that is more
 TICKS_PER_SIXTEENTH = 6
 ABSENT_TICKS, ABSENT_NS = 4, 150 * NS // 1000  # the ticks stay away after the longer of the two
-LEAST_NOISE_NS = 250_000.0  # no clock is believed to be better
+LEAST_NOISE_NS, UNKNOWN_NOISE_NS = 250_000.0, 2_000_000.0  # of a tick
 TELLING_NS = 100_000  # a line that differs by less within the next beat is not worth telling
 SLEW_NS = 2_000_000  # the beat moves by no more at a tick, after an absence
 
@@ -45,76 +44,24 @@ def _follows(interval_ns: float) -> bool:
     return _interval_ns(FASTEST_BPM) <= interval_ns <= _interval_ns(SLOWEST_BPM)
 
 
-class _Reading(NamedTuple):
-    """One way to count the ticks heard, and a Kalman filter of when the newest was due and of the interval."""
-
-    cost: float  # minus twice the log of how likely it is
-    number: int  # of the newest tick
-    due_ns: float
-    interval_ns: float
-    p00: float
-    p01: float
-    p11: float
-    ticks: list[tuple[int, int]]  # number and time
-    old_ns: float | None
-
-    def step(self, steps: int, time_ns: int, r: float, cost: float = 0.0) -> _Reading:
-        p11 = self.p11
-        due = self.due_ns + steps * self.interval_ns
-        p00 = self.p00 + steps * (2 * self.p01 + steps * p11)
-        p01 = self.p01 + steps * p11
-        p11 += steps * (WANDER * self.interval_ns) ** 2
-        late = time_ns - due
-        s = p00 + r
-        odd = late * late / s
-        number = self.number + steps
-        cost += self.cost + log(s / r)
-        if odd > OUTLIER:
-            return self._replace(cost=cost + OUTLIER, number=number, due_ns=due, p00=p00, p01=p01, p11=p11)
-        k0, k1 = p00 / s, p01 / s
-        return _Reading(
-            cost + odd,
-            number,
-            due + k0 * late,
-            self.interval_ns + k1 * late,
-            p00 * (1 - k0),
-            p01 * (1 - k0),
-            p11 - k1 * p01,
-            [*self.ticks[1 - WINDOWS[0] :], (number, time_ns)],
-            self.old_ns,
-        )
-
-    def next(self, time_ns: int, r: float) -> Iterator[_Reading]:
-        went_on = self.step(1, time_ns, r)
-        yield went_on
-        unsure = self.p11 > (self.interval_ns / 8) ** 2
-        if went_on.cost - self.cost < 6 and not unsure:
-            return
-        gap = time_ns - self.ticks[-1][1]
-        yield self._replace(cost=self.cost + TWICE + (gap / TWICE_NS) ** 2)
-        steps = 2 if unsure else round((time_ns - self.due_ns) / self.interval_ns)
-        if steps > 1:
-            yield self.step(steps, time_ns, r, LOST + steps)
-        if not unsure:
-            wide = self._replace(p01=0.0, p11=4 * self.interval_ns**2, ticks=self.ticks[-1:], old_ns=None)
-            yield wide.step(1, time_ns, r, NEW_TEMPO)
-
-
 class _Comb:
-    """Counts the ticks, whatever song they belong to, and lays the line through them."""
+    """Counts the ticks, whatever song they belong to, and lays the line through them.
+
+    A tick is the nearest one by the line, so those that were lost are counted, one that came twice is not, and a
+    mistake about one is put right by the next. Only a new tempo must be noticed otherwise.
+    """
 
     def __init__(self) -> None:
         self.line: Timeline | None = None  # its beats are ticks counted / PPQN
-        self._readings: list[_Reading] = []
-        self._bends_ns: deque[int] = deque([PRIOR_NS] * 8, maxlen=48)  # second differences
-
-    @property
-    def number(self) -> int:
-        return self._readings[0].number if self._readings else -1
+        self.number = -1  # of the newest tick
+        self._prior_ns: float | None = None  # the interval before a new start: believed until the ticks say otherwise
+        self._ticks: deque[tuple[int, int]] = deque(maxlen=WINDOWS[0])  # those counted: time and number
+        self._heard: deque[tuple[int, int]] = deque(maxlen=GAPS + 1)  # all of late, and what each was taken for
+        self._noise_ns = UNKNOWN_NOISE_NS
 
     @property
     def settled(self) -> bool:
-        return len(self._readings[0].ticks) >= PPQN
+        return len(self._ticks) >= PPQN
 
     @property
     def interval_ns(self) -> float | None:
@@ -126,65 +73,98 @@ class _Comb:
 
     def restart(self, time_ns: int) -> None:
         """The ticks before say nothing about the phase of this one and those to come."""
-        number = max(self.number + 1, round(self.position(time_ns)))
-        old = self.interval_ns
-        r = self._noise_ns**2
-        i = old or NS / 40
-        p11 = (0.003 * i) ** 2 if old else i * i
-        self._readings = [_Reading(0.0, number, float(time_ns), i, r, 0.0, p11, [(number, time_ns)], old)]
-        self._fit()
+        self._prior_ns = self.interval_ns
+        self._heard.clear()
+        self._ticks.clear()
+        self._count(time_ns, max(self.number + 1, round(self.position(time_ns))))
+        if self._prior_ns is not None:
+            self._fit()
 
     def hear(self, time_ns: int) -> None:
-        if not self._readings:
-            return self.restart(time_ns)
-        r = self._noise_ns**2
-        every = sorted((new for one in self._readings for new in one.next(time_ns, r) if 0.9 * _interval_ns(FASTEST_BPM) <= new.interval_ns <= 1.1 * _interval_ns(SLOWEST_BPM)), key=lambda x: x[0])
-        if not every: print('none'); return
-        best = every[0].cost
-        seen=set()
-        self._readings = [one._replace(cost=one.cost - best) for one in every[:BEAM] if one.cost < best + GIVEN_UP]
-        ticks = self._readings[0].ticks
-        if len(ticks) > 2 and ticks[-3][0] == ticks[-1][0] - 2 and ticks[-1][1]==time_ns:
-            self._bends_ns.append(abs(ticks[-1][1] - 2 * ticks[-2][1] + ticks[-3][1]))
+        if self.line is None:
+            self._lock_in(time_ns)
+            return
+        ahead = self.position(time_ns) - self.number
+        step = 1 if NEXT[0] < ahead < NEXT[1] else max(0, round(ahead))
+        if step:
+            self._count(time_ns, self.number + step)
+        else:
+            self._heard.append((time_ns, self.number))
+        self._notice_a_new_tempo()
         self._fit()
 
-    def settle(self) -> None:
-        del self._readings[1:]
+    def _count(self, time_ns: int, number: int) -> None:
+        self._ticks.append((time_ns, number))
+        self._heard.append((time_ns, number))
+        self.number = number
 
-    @property
-    def _noise_ns(self) -> float:
-        """The standard deviation of one tick: a second difference has √6 of it, and its median is at 0.6745."""
-        return max(LEAST_NOISE_NS, median(self._bends_ns) / (0.6745 * sqrt(6)) if self._bends_ns else 0.0)
+    def _lock_in(self, time_ns: int) -> None:
+        """No tempo yet: each tick is taken for the next, until a line through them is sure enough of its own."""
+        self._count(time_ns, self.number + 1)
+        if len(self._ticks) < LEAST:
+            return
+        while len(self._ticks) > PPQN:
+            self._ticks.popleft()
+        xs, ys = self._recent()
+        interval, due = self._least_squares(xs, ys)
+        off = [y - due - x * interval for x, y in zip(xs, ys, strict=True)]
+        noise_ns = max(LEAST_NOISE_NS, sqrt(sum(e * e for e in off) / (len(off) - 2)))
+        if noise_ns * sqrt(12 / len(off) ** 3) < SURE * interval and _follows(interval):
+            self._noise_ns = noise_ns
+            self._fit()
+
+    def _notice_a_new_tempo(self) -> None:
+        """If the newest gaps agree on another tempo, each of them is one tick, and the line begins with them."""
+        times = [time_ns for time_ns, _ in self._heard]
+        if len(times) <= GAPS or self.interval_ns is None:
+            return
+        middle = sorted(later - sooner for sooner, later in pairwise(times))[1:-1]
+        means = sum(middle) / len(middle), (times[-1] - times[0]) / GAPS  # no loss moves the one, no stall the other
+        least = max(NEW_TEMPO * self.interval_ns, CERTAIN * self._noise_ns * sqrt(2) / GAPS)
+        agree = middle[-1] - middle[0] <= ALIKE * means[0] + 3 * self._noise_ns and _follows(means[0])
+        slower = all(mean > self.interval_ns + least for mean in means)
+        faster = all(mean < self.interval_ns - least for mean in means)
+        if agree and (slower or faster):
+            first = self._heard[0][1]
+            counted = [(time_ns, first + i) for i, time_ns in enumerate(times)]
+            self._heard.clear()
+            self._heard.extend(counted)
+            self._ticks.clear()
+            self._ticks.extend(counted[1 - GAPS :])
+            self.number, self._prior_ns = first + GAPS, None
+
+    def _recent(self) -> tuple[list[int], list[int]]:
+        """Numbers and times of the ticks, from the newest."""
+        newest_ns = self._ticks[-1][0]
+        return [number - self.number for _, number in self._ticks], [time_ns - newest_ns for time_ns, _ in self._ticks]
 
     def _fit(self) -> None:
-        best = self._readings[0]
-        ticks = best.ticks
-        if best.old_ns is None and len(ticks) < LEAST:
-            return
-        number, newest_ns = ticks[-1]
-        noise = self._noise_ns
-        xs = [n - number for n, _ in ticks]
-        ys = [time - newest_ns for _, time in ticks]
-        for size in WINDOWS:
-            if size >= 2 * len(xs) and size > WINDOWS[-1]:
-                continue
+        """The longest line that the newest ticks agree with."""
+        xs, ys = self._recent()
+        sizes = [size for size in WINDOWS if size < 2 * len(xs)] or [len(xs)]
+        for size in sizes:
             x, y = xs[-size:], ys[-size:]
             interval, due = self._least_squares(x, y)
-            late = [b - due - a * interval for a, b in zip(x, y)]
-            if max(abs(median(late[-NEWEST:])), abs(median(late[:NEWEST]))) <= AGREE * noise:
+            off = [b - due - a * interval for a, b in zip(x, y, strict=True)]
+            if abs(sum(off[-NEWEST:])) <= AGREES * self._noise_ns * sqrt(NEWEST):
                 break
+        if len(off) >= WINDOWS[-1]:
+            near = off[-PPQN:]
+            self._noise_ns = max(
+                LEAST_NOISE_NS, sqrt(sum(sorted(e * e for e in near)[: len(near) - 2]) / (len(near) - 4))
+            )
         if _follows(interval):
-            bpm = 60 * NS / (interval * PPQN)
-            self.line = Timeline(bpm, newest_ns, (number - due / interval) / PPQN)
+            self.line = Timeline(60 * NS / (interval * PPQN), self._ticks[-1][0], (self.number - due / interval) / PPQN)
 
     def _least_squares(self, x: list[int], y: list[int]) -> tuple[float, float]:
         """The interval, and when the newest tick was due, both in ns."""
         n, sx, sy = len(x), sum(x), sum(y)
-        spread = n * sum(map(mul, x, x)) - sx * sx
-        interval = (n * sum(map(mul, x, y)) - sx * sy) / spread if spread else 0.0
-        old = self._readings[0].old_ns
-        if old is not None and n < PPQN and (n < LEAST or abs(interval - old) < 3 * self._noise_ns * sqrt(12 / n**3)):
-            interval = old
+        spread = sum(map(mul, x, x)) - sx * sx / n
+        product = sum(map(mul, x, y)) - sx * sy / n
+        if self._prior_ns is not None and n < PPQN:  # as if so many ticks had told it
+            weight = PPQN**3 / 12
+            spread, product = spread + weight, product + weight * self._prior_ns
+        interval = product / spread if spread else 0.0
         return interval, (sy - interval * sx) / n
 
 
@@ -238,14 +218,11 @@ class Follower:
         return max(ABSENT_NS, ABSENT_TICKS * round(self._comb.interval_ns or 0))
 
     def _stop(self, now: int) -> list[Retime | FreeWheel]:
-        said: list[Retime | FreeWheel] = []
-        if self._lost:
-            said.append(FreeWheel(now, lost=False))
         if self._standing is None:
             gone_by = ceil(self._comb.position(now)) if self._lost else 0
             self._standing = max(self._comb.number + 1, gone_by) + self._shift
         self._rolling = self._lost = self._slewing = False
-        return said + self._tell(now, jump=True) if self._told and self._told.metric else said
+        return self._tell(now, jump=True) if self._told and self._told.metric else []
 
     def _tick(self, now: int) -> list[Retime | FreeWheel]:
         away = self._tick_ns is not None and now - self._tick_ns >= self._absence_ns()
@@ -266,7 +243,6 @@ class Follower:
 
     def _locate(self) -> bool:
         """The newest tick is the standing position. Says whether the count does not simply go on."""
-        self._comb.settle()
         shift = (self._standing or 0) - self._comb.number
         jump = shift != self._shift or self._told is None or not self._told.metric
         self._shift, self._standing = shift, None

@@ -1,0 +1,221 @@
+"""The follower of a MIDI clock, against simulated masters: how far its beat is from theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from improv.music.events import Clock, Continue, FreeWheel, Retime, SongPosition, Start, Stop, Tick
+from improv.music.follower import FASTEST_BPM, SLEW_NS, SLOWEST_BPM, Follower
+from improv.music.timeline import NS, Timeline
+from tests.clocks import PPQN, Take, played, ramp, steady
+
+MS = NS // 1000
+SEEDS = range(20)
+
+
+def errors_ms(take: Take, period_ns: float = 0.0) -> list[tuple[float, float]]:
+    """At each tick: the beat of the song, and how far the follower is from it.
+
+    `period_ns`: a driver that tells of a tick when its period ends, half of one late on average.
+    """
+    follower, line, found = Follower(), None, []
+    for event in take.events:
+        now = round(-(-event.time_ns // period_ns) * period_ns) if period_ns else event.time_ns
+        for said in follower.hear(event._replace(time_ns=now)):
+            line = said.timeline if isinstance(said, Retime) else line
+        if line is not None and line.metric:
+            beat = take.beat(now)
+            found.append((beat, (line.beat(now) - beat) * 60e3 / line.bpm + period_ns / 2e6))
+    return found
+
+
+def worst_ms(make: Callable[[int], Take], from_beat: float, period_ns: float = 0.0) -> float:
+    """From a beat on, in 95 of 100 performances."""
+    worst = [max(abs(off) for beat, off in errors_ms(make(seed), period_ns) if beat >= from_beat) for seed in SEEDS]
+    return sorted(worst)[round(0.95 * (len(worst) - 1))]
+
+
+@pytest.mark.parametrize(
+    ("jitter_ms", "bpm", "most_ms"), [(0, 120, 0.01), (1, 120, 2), (1, 200, 2), (3, 120, 5), (5, 120, 10)]
+)
+def test_a_steady_clock_is_followed(jitter_ms: float, bpm: float, most_ms: float) -> None:
+    assert worst_ms(lambda seed: played(steady(bpm, 16), jitter_ms=jitter_ms, seed=seed), 1.0) <= most_ms
+
+
+@pytest.mark.parametrize("frames", [64, 256, 512])
+@pytest.mark.parametrize("bpm", [97, 120, 180])
+def test_a_driver_that_tells_of_ticks_by_periods_is_followed(frames: int, bpm: float) -> None:
+    """Gaps are then whole periods, alike for a while, though not the tempo's."""
+    period_ns = 1e9 * frames / 48000
+    take: Callable[[int], Take] = lambda seed: played(steady(bpm, 16), from_ns=NS + 266_667 * seed)  # noqa: E731
+    assert worst_ms(take, 1.0, period_ns) <= 0.5 * period_ns / MS
+
+
+@pytest.mark.parametrize("lead", [0, 30])
+def test_it_locks_within_a_beat_of_start(lead: int) -> None:
+    take: Callable[[int], Take] = lambda seed: played(steady(120, 4), lead=lead, jitter_ms=1.0, seed=seed)  # noqa: E731
+    assert worst_ms(take, 1.0) <= 5.0
+
+
+def test_four_beats_tell_the_tempo() -> None:
+    off = []
+    for seed in range(60):
+        follower, line = Follower(), Timeline()
+        for event in played(steady(120, 4), jitter_ms=1.0, seed=seed).events:
+            for said in follower.hear(event):
+                line = said.timeline if isinstance(said, Retime) else line
+        off.append(abs(line.bpm / 120 - 1))
+    assert sorted(off)[56] <= 0.0005
+
+
+@pytest.mark.parametrize("by", ["beats", "time"])
+@pytest.mark.parametrize("jitter_ms", [0.0, 1.0])
+def test_a_ramp_is_followed(by: str, jitter_ms: float) -> None:
+    song = steady(60, 8) + ramp(60, 180, 16, by) + steady(180, 8)
+    assert worst_ms(lambda seed: played(song, jitter_ms=jitter_ms, seed=seed), 1.0) <= 15.0
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(120, 90), (90, 120), (60, 180), (180, 60), (120, 75), (100, 110), (140, 139)]
+)
+@pytest.mark.parametrize("period_ns", [0.0, 1e9 * 256 / 48000])
+def test_a_jump_of_the_tempo_is_followed_within_two_beats(before: float, after: float, period_ns: float) -> None:
+    song = steady(before, 8) + steady(after, 8)
+    jitter_ms = 0.0 if period_ns else 1.0
+    take: Callable[[int], Take] = lambda seed: played(song, jitter_ms=jitter_ms, seed=seed, from_ns=NS + 266_667 * seed)  # noqa: E731
+    assert worst_ms(take, 10.0, period_ns) <= 5.0
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        {"lost": {50, 90, 91, 92, 130, 131, 132, 133, 134, 135}},
+        {"doubled": {50, 90, 130, 131, 200}},
+        {"doubled": {50, 90, 130, 131, 200}, "again_ms": 0.4},
+        {"stalled": {100, 101, 102, 103, 104}},
+    ],
+    ids=["lost", "doubled", "doubled at once", "stalled"],
+)
+def test_ticks_lost_doubled_or_late_do_not_move_the_count(faults: dict[str, object]) -> None:
+    found = [errors_ms(played(steady(120, 16), jitter_ms=1.0, seed=seed, **faults))[-1] for seed in SEEDS]  # type: ignore[arg-type]
+    assert sorted(abs(off) for _, off in found)[-2] <= 3.0  # a tick off would be 21
+
+
+def through(follower: Follower, events: Iterable[Clock]) -> list[Retime | FreeWheel]:
+    return [said for event in events for said in follower.hear(event)]
+
+
+def ticks(count: int, from_ns: int, bpm: float = 120.0) -> list[Clock]:
+    return [Tick(from_ns + round(i * 60 * NS / (bpm * PPQN))) for i in range(count)]
+
+
+def lines(said: Iterable[Retime | FreeWheel]) -> list[Retime]:
+    return [retime for retime in said if isinstance(retime, Retime)]
+
+
+def test_a_steady_clock_is_told_of_once() -> None:
+    follower = Follower()
+    through(follower, [Start(NS - 1), *ticks(48, NS)])
+    assert not through(follower, ticks(240, NS + NS))
+
+
+def test_ticks_without_a_start_tell_the_tempo_and_no_beat() -> None:
+    said = lines(through(Follower(), ticks(48, NS, 90)))
+    assert said and all(not retime.timeline.metric for retime in said)
+    assert said[-1].timeline.bpm == pytest.approx(90, abs=0.01)
+
+
+def test_start_stop_and_continue_count_the_song() -> None:
+    follower = Follower()
+    through(follower, ticks(48, NS))
+    started = lines(through(follower, [Start(2 * NS - 1), *ticks(60, 2 * NS)]))
+    assert (
+        started[0].jump
+        and started[0].timeline.metric
+        and started[0].timeline.beat(2 * NS) == pytest.approx(0, abs=1e-3)
+    )
+    (stopped,) = lines(follower.hear(Stop(3 * NS + 240 * MS)))
+    assert stopped.jump and not stopped.timeline.metric
+    assert all(not retime.timeline.metric for retime in lines(through(follower, ticks(100, 3 * NS + 260 * MS))))
+    again = lines(through(follower, [Continue(9 * NS - 1), *ticks(10, 9 * NS)]))
+    assert again[0].jump and again[0].timeline.beat(9 * NS) == pytest.approx(60 / PPQN, abs=1e-3)
+
+
+@pytest.mark.parametrize("sixteenths", [0, 7, 64, 16383])
+def test_a_song_position_says_where_it_goes_on(sixteenths: int) -> None:
+    follower = Follower((3, 4))
+    through(follower, [Start(NS - 1), *ticks(60, NS), Stop(3 * NS)])
+    follower.hear(SongPosition(4 * NS, sixteenths))
+    said = lines(through(follower, [Continue(5 * NS - 1), *ticks(10, 5 * NS)]))
+    assert said[0].jump and said[0].timeline.metre == (3, 4)
+    assert said[0].timeline.beat(5 * NS) == pytest.approx(sixteenths / 4, abs=1e-3)
+
+
+def test_a_running_clock_can_be_moved() -> None:
+    follower = Follower()
+    through(follower, [Start(NS - 1), *ticks(96, NS)])
+    said = lines(through(follower, [SongPosition(3 * NS - 1, 32), *ticks(10, 3 * NS)]))
+    assert said[0].jump and said[0].timeline.beat(3 * NS) == pytest.approx(8, abs=1e-2)
+
+
+@pytest.mark.parametrize("bpm", [120.0, 126.0, 80.0])
+def test_ticks_that_stay_away_are_said_once_and_taken_up_again_without_a_jump(bpm: float) -> None:
+    follower = Follower()
+    line = lines(through(follower, [Start(NS - 1), *ticks(96, NS)]))[-1].timeline
+    due = follower.deadline()
+    assert due is not None and 3 * NS < due < 3.3 * NS
+    assert follower.due(due - 1) is None
+    assert follower.due(due) == FreeWheel(due, lost=True)
+    assert follower.deadline() is None and follower.due(due + NS) is None
+    back_ns = 5 * NS + 7 * MS  # a third of a tick beside where they would have been
+    said: list[Retime | FreeWheel] = []
+    for tick in ticks(240, back_ns, bpm):
+        now = follower.hear(tick)
+        for retime in lines(now):
+            moved_ns = abs(retime.timeline.beat(tick.time_ns) - line.beat(tick.time_ns)) * 60 * NS / line.bpm
+            assert not retime.jump and moved_ns <= SLEW_NS + 1.1 * MS  # at most what it says, and the tempo's part
+            line = retime.timeline
+        said += now
+    assert [notice.lost for notice in said if isinstance(notice, FreeWheel)] == [False]
+    last_ns = ticks(240, back_ns, bpm)[-1].time_ns
+    off = line.beat(last_ns) * PPQN
+    assert line.bpm == pytest.approx(bpm, rel=0.001) and abs(off - round(off)) < 0.15
+
+
+def test_a_stop_after_the_ticks_stayed_away_stands_where_the_beat_was() -> None:
+    follower = Follower()
+    through(follower, [Start(NS - 1), *ticks(48, NS)])
+    follower.due(3 * NS)
+    (stopped,) = lines(follower.hear(Stop(3 * NS + 10 * MS)))
+    assert not stopped.timeline.metric
+
+
+def test_a_flood_or_a_crawl_of_ticks_is_no_tempo() -> None:
+    follower = Follower()
+    through(follower, [Start(NS - 1), *ticks(96, NS)])
+    said = lines(through(follower, (Tick(3 * NS + i * 100_000) for i in range(2000))))
+    assert all(SLOWEST_BPM <= retime.timeline.bpm <= FASTEST_BPM for retime in said)
+
+
+CLOCKS = st.one_of(
+    st.just(Tick), st.just(Tick), st.just(Tick), st.just(Start), st.just(Stop), st.just(Continue),
+)  # fmt: skip
+
+
+@given(st.lists(st.tuples(CLOCKS, st.integers(0, 60), st.integers(1, 40)), max_size=60))
+def test_whatever_comes_it_gives_a_tempo_it_can_follow(script: list[tuple[Callable[[int], Clock], int, int]]) -> None:
+    follower, now = Follower(), NS
+    for make, gap_ms, times in script:
+        for _ in range(times):
+            now += gap_ms * MS
+            if (due := follower.deadline()) is not None and due <= now:
+                assert follower.due(due) is not None
+            for said in follower.hear(make(now)):
+                assert said.time_ns <= now
+                if isinstance(said, Retime):
+                    assert SLOWEST_BPM <= said.timeline.bpm <= FASTEST_BPM
+                    assert abs(said.timeline.beat(now)) < 1e6
