@@ -200,6 +200,13 @@ def test_a_note_never_ends_before_it_begins(length: int) -> None:
     assert popped(schedule, 100) == [(70, off(64)), (70, on(60)), (70, off(60))]
 
 
+def test_a_note_struck_again_at_once_keeps_its_end_too() -> None:
+    schedule = Schedule()
+    for due_ns, message in ((70, on(60)), (70, off(60)), (70, on(60)), (90, off(60))):
+        schedule.put(due_ns, MACHINE, message)
+    assert popped(schedule, 100)[-2:] == [(70, on(60)), (90, off(60))]
+
+
 # A change of the beat
 
 

@@ -150,7 +150,7 @@ class Schedule:
 
     def _end_before(self, due_ns: int, note: Note) -> None:
         """A note that is struck again has ended by then: its own end must not end the new one."""
-        if any(_ends(due, note) and due.due_ns > due_ns for due in self._queue):
+        if any(_ends(due, note) and (due.due_ns, due.rank) > (due_ns, BEGINS) for due in self._queue):
             self._queue = sorted(
                 due._replace(due_ns=min(due.due_ns, due_ns), rank=ENDS) if _ends(due, note) else due
                 for due in self._queue
