@@ -146,12 +146,18 @@ class Loop:
             elif isinstance(event, TurnBegins):
                 self.tally.begin_turn(event)
                 self.outlet.put(Frame(event.time_ns, TURN))
-            elif isinstance(event, Retime | OutLatency):
-                frame = retime_frame(event) if isinstance(event, Retime) else Frame(event.latency_ns, LATENCY)
-                self._in_force[frame.command] = frame
-                self.outlet.put(frame)
+            elif isinstance(event, Retime):
+                self.tally.retime(event)
+                self._put_in_force(retime_frame(event))
+            elif isinstance(event, OutLatency):
+                self._put_in_force(Frame(event.latency_ns, LATENCY))
             else:
                 self._say(event)
+
+    def _put_in_force(self, frame: Frame) -> None:
+        """A new outlet is told of it as well."""
+        self._in_force[frame.command] = frame
+        self.outlet.put(frame)
 
     def _say(self, wheel: FreeWheel) -> None:
         line = self._engine.line

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from improv.midi import wire
 from improv.midi.outlet import Sent
-from improv.music.events import Heard, Late, NoteOff, NoteOn, Pedal, TurnBegins
+from improv.music.cue import LEAD_NS
+from improv.music.events import Heard, Late, NoteOff, NoteOn, Pedal, Retime, TurnBegins
 from improv.music.inferred import Onsets
 
 FINENESS = 0.01  # a histogram's classes are so much wider than the one before
@@ -66,19 +67,24 @@ class Tally:
         self.steps = Histogram()  # of the engine
         self.sent_late = self.moved = self.thinned = self.ended = 0  # what was done about lateness
         self.onsets = Onsets()
+        self._free = True  # no beat is known but the player's own
         self._released_ns: int | None = None
         self._begun_ns: int | None = None  # when the turn was decided whose first note is still to come
 
     def hear(self, event: Heard) -> None:
         if isinstance(event, NoteOn):
             self.heard += 1
-            self.onsets.note(event.time_ns)
+            if self._free:
+                self.onsets.note(event.time_ns)
         if isinstance(event, NoteOn | NoteOff | Pedal):
             self._released_ns = event.time_ns
         elif isinstance(event, Late):
             self.moved += not event.ended
             self.ended += event.ended
             self.thinned += event.thinned
+
+    def retime(self, retime: Retime) -> None:
+        self._free = not retime.timeline.metric
 
     def begin_turn(self, turn: TurnBegins) -> None:
         self._begun_ns = turn.time_ns
@@ -92,7 +98,8 @@ class Tally:
             self.lateness.add(late_ns)
             self.sent_late += late_ns > NOTICED_NS
             return
-        self.takeovers.add(sent.sent_ns - self._begun_ns)
+        # Under a beat the answer was decided a while before it may begin: that wait is not its own.
+        self.takeovers.add(sent.sent_ns - max(self._begun_ns, sent.due_ns - LEAD_NS))
         self._begun_ns = None
         if self._released_ns is not None:
             self.turnarounds.add(sent.sent_ns - self._released_ns)

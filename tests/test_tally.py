@@ -10,8 +10,8 @@ import pytest
 
 from improv.midi import wire
 from improv.midi.outlet import Sent
-from improv.music.events import Late, NoteOff, NoteOn, TurnBegins
-from improv.music.timeline import NS
+from improv.music.events import Late, NoteOff, NoteOn, Retime, TurnBegins
+from improv.music.timeline import NS, Timeline
 from improv.tally import Histogram, Tally, percentile
 
 MS = 1_000_000
@@ -114,8 +114,27 @@ def test_a_turn_that_never_sounded_takes_nothing_over() -> None:
     tally = Tally()
     tally.begin_turn(TurnBegins(0))
     tally.begin_turn(TurnBegins(9 * NS))
-    tally.send(sent(60, 9_010, 9_010))
+    tally.send(sent(60, 9_005, 9_010))
     assert tally.takeovers.count == 1 and tally.takeovers.most_ns == 10 * MS
+
+
+def test_waiting_for_the_beat_is_no_part_of_taking_over() -> None:
+    tally = Tally()
+    tally.begin_turn(TurnBegins(9 * NS))
+    tally.send(sent(60, 9_030, 9_031))
+    assert tally.takeovers.most_ns == 6 * MS
+
+
+def test_a_tempo_is_inferred_only_where_no_beat_is_known() -> None:
+    tally = Tally()
+    tally.retime(Retime(0, Timeline(metric=True)))
+    for i in range(40):
+        tally.hear(NoteOn(i * NS // 2, 60, 80))
+    assert not any("tempo" in line for line in tally.lines())
+    tally.retime(Retime(0, Timeline()))
+    for i in range(40, 80):
+        tally.hear(NoteOn(i * NS // 2, 60, 80))
+    assert any("tempo" in line for line in tally.lines())
 
 
 def played(tally: Tally, onsets_ms: list[float]) -> Tally:
