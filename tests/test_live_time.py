@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.jack import PPQN, Daemon, Env, Master, Phrase, Player, server_or_skip
+from tests.jack import PPQN, Daemon, Env, Master, Phrase, Player, kill, server_or_skip
 from tests.observer import Stamped
 
 pytestmark = pytest.mark.jack
@@ -23,7 +23,7 @@ MACHINE, CLICK = 2, 10  # channels
 MS = 1_000_000
 TICK, START, CONTINUE, STOP, SONG_POSITION = 0xF8, 0xFA, 0xFB, 0xFC, 0xF2
 TICKS_PER_SIXTEENTH = 6
-BPM, BAR_BEATS = 120, 4
+BPM, BAR_BEATS = 160, 4
 TAP_CC, TRANSPORT_CC = 20, 21
 VIRTUAL = ("--virtual", "--api", "jack", "--random-seed", "1", "--no-thru")
 BY_MIDI = (*VIRTUAL, "--clock", "midi")
@@ -51,7 +51,7 @@ def pressed(control: int, at_s: float = 0.0) -> Phrase:
 def answer(player: Player, after_ns: int, timeout_s: float = 8.0) -> list[Stamped]:
     """All of an answer: it begins after a moment, and is over when nothing more comes."""
     assert player.wait_for_notes(MACHINE, 1, after_ns, timeout_s), "no answer"
-    assert player.wait_for_quiet(1.5, 15.0)
+    assert player.wait_for_quiet(1.2, 15.0)
     return [event for event in player.received if event.channel == MACHINE and event.time_ns > after_ns]
 
 
@@ -107,14 +107,14 @@ def test_ticks_may_stay_away_for_a_while(env: Env) -> None:
         assert player.wait_for_notes(MACHINE, 1, ended_ns)
         number, gone_ns = len(master.ticks), time.perf_counter_ns()
         master.tell(lose=2 * BPM * PPQN // 60)
-        assert daemon.err.wait(lambda: len(daemon.err.lines) > 1, 6.0), daemon.err.lines
+        assert daemon.err.wait(lambda: len(daemon.err.lines) >= 2, 6.0), daemon.err.lines
         assert [event for event in player.notes(MACHINE) if gone_ns + 0.5e9 < event.time_ns < gone_ns + 2e9]
-        player.wait_for_quiet(1.5, 12.0)
+        player.wait_for_quiet(1.2, 12.0)
         assert player.sound() == (set(), set())
         assert sum(tick.sent_ns is None for tick in master.ticks[number:]) >= 90
-    away, back = daemon.err.lines
-    assert away.startswith("improv: the clock's ticks stay away; the beat goes on at 1") and away.endswith(" bpm")
-    assert back == "improv: the clock's ticks are back"
+    for away, back in zip(daemon.err.lines[::2], daemon.err.lines[1::2], strict=True):  # a busy machine may add to it
+        assert away.startswith("improv: the clock's ticks stay away; the beat goes on at 1") and away.endswith(" bpm")
+        assert back == "improv: the clock's ticks are back"
 
 
 def test_it_is_a_master_with_a_click_whose_transport_stops_and_goes_on(env: Env, tmp_path: Path) -> None:
@@ -144,6 +144,24 @@ def test_it_is_a_master_with_a_click_whose_transport_stops_and_goes_on(env: Env,
     assert daemon.err.lines == []
 
 
+def test_an_outlet_that_dies_is_replaced_in_the_midst_of_the_song(env: Env) -> None:
+    with Daemon(env, *VIRTUAL, "--clock-out", "--bpm", str(BPM)) as daemon, Player(env) as player:
+        player.play([(0.0, (0x90, 60, 80)), (0.3, (0x80, 60, 0))])
+        assert player.wait(lambda: START in told(real_time(player)), 3.0)
+        begun_ns = next(event.time_ns for event in player.received if event.message[0] == START)
+        kill(daemon.outlet)
+        assert daemon.err.wait(lambda: bool(daemon.err.lines), 5.0)
+        player.connect()
+        connected_ns = time.perf_counter_ns()
+        assert player.wait(lambda: len(real_time(player, connected_ns)) > 2 * PPQN, 4.0), "no clock"
+        clock = real_time(player, connected_ns)
+        assert abs(tempo(clock) / BPM - 1) < 0.02
+        ticks_ms = [(event.time_ns - begun_ns) / MS for event in clock if event.message[0] == TICK]
+        off_ms = off_line_ms([time_ms * BPM / 60e3 for time_ms in ticks_ms], lines=1 / PPQN)
+        assert abs(statistics.median(off_ms)) < 60e3 / BPM / PPQN / 2.5, off_ms
+    assert len(daemon.err.lines) == 1
+
+
 def song_positions(events: list[Stamped], after_ns: int) -> list[int]:
     """The ticks of the song that had gone by at each click."""
     found, number, standing, rolls = [], 0, 0, False
@@ -171,7 +189,7 @@ def test_it_trades_bars(env: Env) -> None:
     arguments = ("--mode", "trade", "--bars", "1", "--bpm", f"{bpm:g}", "--quantize", "1")
     with Daemon(env, *VIRTUAL, *arguments) as daemon, Player(env) as player:
         begun_ns = player.play(sorted([*phrase, *lifted]))[0].time_ns
-        player.wait_for_quiet(1.5, 4.0)
+        player.wait_for_quiet(1.2, 4.0)
         places = [(event.time_ns - begun_ns) / 1e9 / bar_s for event in player.notes(MACHINE)]
         assert {int(place) for place in places} == {1, 3, 5}, places
         assert player.sound() == (set(), set())
@@ -179,7 +197,7 @@ def test_it_trades_bars(env: Env) -> None:
 
 
 def test_a_beat_is_tapped(env: Env) -> None:
-    spacing_s = 0.5
+    spacing_s = 60 / BPM
     taps = sorted(event for n in range(5) for event in pressed(TAP_CC, n * spacing_s))
     with Daemon(env, *VIRTUAL, "--tap-cc", str(TAP_CC), "--click", "--clock-out") as daemon, Player(env) as player:
         first_ns = player.play(taps)[0].time_ns
