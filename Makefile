@@ -42,5 +42,5 @@ $(STAMP)-runtime: .venv/bin/python pyproject.toml
 	@touch $@
 
 $(STAMP)-everything: .venv/bin/python pyproject.toml
-	$(BIN)/pip install --quiet --editable ".[train,dev]"
+	$(BIN)/pip install --quiet --editable ".[train,dev,link]"
 	@touch $@ $(STAMP)-runtime
