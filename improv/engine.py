@@ -101,7 +101,7 @@ class Engine:
         self._turn: Turn | None = None  # decided; it begins as soon as all that was heard is read
         self._decided_ns = 0
         self._now = 0
-        self._retimed_ns = 0  # when the beat last changed
+        self._since_ns = 0  # nothing more is decided for before then
         self._active_ns = 0  # when something was last heard or played
         self.answers = 0
 
@@ -109,7 +109,8 @@ class Engine:
         """Take one event, or do the one thing that is due."""
         self._now = now
         if event is not None:
-            self._settle(event)
+            if not isinstance(event, Late):  # these are of the outlet, which is a latency ahead
+                self._settle(event.time_ns)
             return self._hear(event)
         due = self._next()
         return due.act(due.time_ns) if due is not None and due.time_ns <= now else []
@@ -158,12 +159,11 @@ class Engine:
             (self._forget_ns(), self._forget),
         )
 
-    def _settle(self, event: Heard) -> None:
+    def _settle(self, time_ns: int) -> None:
         """Decide first what was to be decided before an event: a late thread decides as a prompt one would."""
-        if isinstance(event, Late):
-            return  # the outlet says what became of the answer; whatever is decided now is decided after it
-        while (due := _first(*self._decisions())) is not None and due.time_ns < event.time_ns:
+        while (due := _first(*self._decisions())) is not None and due.time_ns < time_ns:
             due.act(due.time_ns)
+        self._since_ns = time_ns
 
     def _tick_ends_ns(self) -> int | None:
         return None if self.line is None else self._hearing.deadline(self.line)
@@ -174,14 +174,14 @@ class Engine:
         if self._playing or line is None:
             return None
         if self._asked is not None:
-            return self._cue.decision_ns(max(self._asked.time_ns, self._retimed_ns), line)
+            return self._cue.decision_ns(max(self._asked.time_ns, self._since_ns), line)
         if not self._settings.listens_for_the_end:
             return None
         end_beat = self._trade.end_beat(line)
         if end_beat is not None:
-            return max(self._cue.before_ns(end_beat, line), self._retimed_ns)
+            return max(self._cue.before_ns(end_beat, line), self._since_ns)
         silent_ns = self._listener.deadline()
-        return None if silent_ns is None else self._cue.decision_ns(max(silent_ns, self._retimed_ns), line)
+        return None if silent_ns is None else self._cue.decision_ns(max(silent_ns, self._since_ns), line)
 
     def _plan_due_ns(self) -> int | None:
         due_ns = None if self.line is None else self._soloist.plan_due_ns(self.line)
@@ -239,7 +239,7 @@ class Engine:
         self._listener.changed(time_ns, self._damper.held, position)
 
     def _take(self, sounding: list[Sounding]) -> None:
-        if self._soloist.answer is not None:
+        if self._playing:
             self._meanwhile += sounding
         elif self.line is not None:
             self._hearing.add(sounding, self.line)
@@ -273,7 +273,6 @@ class Engine:
 
     def _change(self, change: Change, time_ns: int, before: Timeline | None) -> list[Played]:
         """The beat has changed. Where it is broken, what was planned in it is not played."""
-        self._retimed_ns = time_ns
         played: list[Played] = []
         if change.broken:
             self._hearing.end_tick()
@@ -363,6 +362,7 @@ class Engine:
         self._turn = self._asked = None
         self._trade.lapse()
         if self._soloist.answer is None:
+            self._hear_meanwhile()
             return []
         line = before or self.line
         assert line is not None
@@ -375,10 +375,13 @@ class Engine:
         """The answer is over: the network hears that its notes end, and what the player did meanwhile."""
         stream = self._soloist.stream
         assert stream is not None
-        self._active_ns = time_ns
+        self._active_ns = self._since_ns = time_ns
         self._hearing.end(stream.last.tick)
-        meanwhile, self._meanwhile = self._meanwhile, []
         self._take([NoteOff(time_ns, int(pitch)) for pitch in np.flatnonzero(stream.held)])
+        self._hear_meanwhile()
+
+    def _hear_meanwhile(self) -> None:
+        meanwhile, self._meanwhile = self._meanwhile, []
         self._take(meanwhile)
 
 

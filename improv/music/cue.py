@@ -27,7 +27,7 @@ class Cue:
 
     def before_ns(self, beat: float, line: Timeline) -> int:
         """In time for an answer that begins on a beat."""
-        return line.time_ns(beat * TICKS_PER_BEAT) - BEAT_LEAD_NS - self.latency_ns
+        return line.time_ns(beat * TICKS_PER_BEAT) - self._lead_ns(line, BEAT_LEAD_NS)
 
     def turn(self, now: int, phrase: Phrase | None, ask: Ask, line: Timeline) -> Turn:
         """About as long as the phrase, and in time up to a bar line, unless something else was asked for."""
@@ -49,15 +49,15 @@ class Cue:
 
     def bars(self, now: int, begin_beat: float, end_beat: float, phrase: Phrase, line: Timeline) -> Turn | None:
         """Between bar lines; where the first has gone by, from the next beat on. None: so has the second."""
-        begin_beat = max(begin_beat, line.line_at_or_after(line.beat(now + self._lead_ns), line.pulse_beats))
+        begin_beat = max(begin_beat, line.line_at_or_after(line.beat(now + self._lead_ns(line)), line.pulse_beats))
         return self._in_bars(begin_beat * TICKS_PER_BEAT, end_beat, phrase, line) if begin_beat < end_beat else None
 
     def _in_bars(self, begin: float, end_beat: float, phrase: Phrase | None, line: Timeline) -> Turn:
-        """Up to a bar line. Played loosely, it leans as the player does."""
+        """Up to a bar line, whose own tick is the next one's. Played loosely, it leans as the player does."""
         manner = Manner.of(phrase)
         return Turn(
             begin,
-            end_beat * TICKS_PER_BEAT,
+            end_beat * TICKS_PER_BEAT - 1,
             manner,
             exact=True,
             grid=self._grid,
@@ -68,17 +68,18 @@ class Cue:
     def _waits(self, line: Timeline) -> bool:
         return line.metric and self._live and self._enter != "now"
 
-    @property
-    def _lead_ns(self) -> int:
-        return LEAD_NS + self.latency_ns if self._live else 0
+    def _lead_ns(self, line: Timeline, lead_ns: int = LEAD_NS) -> int:
+        """From the decision to the place of the first note, which may lean to the front by half a tick."""
+        leans = line.metric and not self._grid.strength
+        return lead_ns + self.latency_ns + leans * round(NS / line.ticks_per_s / 2) if self._live else 0
 
     def _next_line(self, now: int, line: Timeline) -> float:
         """The first beat or bar line that an answer can begin on that is decided now."""
         beats = line.bar_beats if self._enter == "bar" else line.pulse_beats
-        return line.line_at_or_after(line.beat(now + self._lead_ns), beats)
+        return line.line_at_or_after(line.beat(now + self._lead_ns(line)), beats)
 
     def _begin(self, now: int, line: Timeline) -> float:
         if self._waits(line):
             return self._next_line(now, line) * TICKS_PER_BEAT
-        position = line.position(now + self._lead_ns)
+        position = line.position(now + self._lead_ns(line))
         return float(math.ceil(position - ROUNDING)) if line.metric else position
