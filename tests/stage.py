@@ -20,8 +20,10 @@ from improv.midi.outlet import Duties, Frame, Report, Sent, _Desk
 from improv.music.events import Heard, Late, NoteOff, NoteOn, Played
 from improv.music.schedule import is_note_off, is_note_on
 from improv.music.timeline import NS, TICKS_PER_BEAT, Timeline
+from improv.net import codec
+from improv.net.codec import Token
 from improv.net.stepper import Reading
-from improv.net.stream import Net
+from improv.net.stream import Net, Reader, Stream
 
 CHANNEL = 2
 TUNE = (0, 4, 7, 5, 9, 12, 2, 11)
@@ -64,6 +66,17 @@ class Note(NamedTuple):
     pitch: int
     on: Sent
     off: Sent
+
+
+class StrictReader(Reader):
+    """Checks each token it is fed against the alphabet."""
+
+    def feed(self, stream: Stream | None, token: Token, timeline: Timeline) -> Stream:
+        if stream is not None:
+            ticks = token.tick - stream.last.tick
+            assert ticks >= 0
+            assert codec.allowed(stream.held, stream.last.what, ticks)[token.what], (stream.last, token)
+        return super().feed(stream, token, timeline)
 
 
 class _Counted:
@@ -113,6 +126,7 @@ class Stage:
     def __init__(self, net: Net, musicianship: Musicianship, faults: Faults = NO_FAULTS) -> None:
         self._net, self._faults = _Counted(net), faults
         self._engine = Engine(self._net, musicianship)
+        self._engine._soloist._reader = StrictReader(self._net, musicianship.sampling, musicianship.style)
         self._loop = Loop(self._engine, SimpleQueue(), self, CHANNEL, None)
         grid_ticks, latency_ns = musicianship.time.grid.step_ticks, musicianship.out_latency_ns
         duties = Duties(grid_ticks=grid_ticks, latency_ns=latency_ns)

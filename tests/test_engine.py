@@ -16,11 +16,11 @@ from improv.music.cue import LEAD_NS
 from improv.music.events import Ask, Heard, InputLost, NoteOff, NoteOn, Pedal, Played, Retime, TurnBegins, Yield
 from improv.music.timeline import NS, Timeline
 from improv.net import codec
-from improv.net.codec import OFF, START, Token
-from improv.net.stream import Reader, Stream
+from improv.net.codec import OFF, START
 from improv.render import perform
 from improv.soloist import Soloist
 from tests.nets import FlatNet, lively
+from tests.stage import StrictReader
 
 MS = NS // 1000
 
@@ -365,17 +365,6 @@ def test_a_pedal_held_across_an_answer_sustains_but_holds_no_turn() -> None:
     assert all(row[1] < OFF for row in net.read_tokens[before:])  # everything rings on
     run(engine, [], again[-1].time_ns + NS)
     assert engine.answers == 2
-
-
-class StrictReader(Reader):
-    """Checks each token it is fed against the alphabet."""
-
-    def feed(self, stream: Stream | None, token: Token, timeline: Timeline) -> Stream:
-        if stream is not None:
-            ticks = token.tick - stream.last.tick
-            assert ticks >= 0
-            assert codec.allowed(stream.held, stream.last.what, ticks)[token.what], (stream.last, token)
-        return super().feed(stream, token, timeline)
 
 
 @settings(max_examples=80, deadline=None)

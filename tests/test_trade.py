@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import tarfile
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from improv.engine import Musicianship, Time
-from improv.music.events import Ask, Heard, NoteOff, NoteOn, Pedal, Retime, Stop, TurnBegins, Yield
+from improv.midi import files
+from improv.music.events import Ask, Heard, InputLost, NoteOff, NoteOn, Pedal, Retime, Stop, TurnBegins, Yield
 from improv.music.grid import Grid
 from improv.music.timeline import NS, TICKS_PER_BEAT, Timeline
 from improv.music.trade import Trade
-from improv.net import codec
+from improv.net import codec, weights
 from tests import clocks
 from tests.nets import FlatNet, lively
 from tests.stage import Faults, Show, Stage, every, notes, played_on
@@ -94,6 +97,14 @@ def test_what_he_plays_across_the_machine_is_not_heard_and_does_not_stop_it() ->
     assert show.sent == quiet.sent and len(show.sent) > 8
     assert not any(row[1] % codec.OFF >= 88 for row in net.read_tokens)
     assert show.engine.resting  # no pick-up among them: his bars stayed empty
+
+
+def test_after_the_machines_bars_his_downbeat_is_heard_on_the_beat() -> None:
+    line, retime = joins(120.0)
+    net = lively()
+    heard = [*played_on(line, every(0.5, 0, 8)), *played_on(line, [16.0, 17.25], pitch=20)]
+    stage(2, net).play([retime, *heard], line.time_ns(20 * TICKS_PER_BEAT))
+    assert [row[3] for row in net.read_tokens if row[1] in (20, 24)] == [0, 12]
 
 
 @pytest.mark.parametrize("pick_up", [[15.0, 15.5], [15.25], [15.99]])
@@ -198,3 +209,26 @@ def test_a_shift_does_not_put_the_trade_out_of_step() -> None:
     show = stage(2, outlet_stalls=[stall]).play([retime, *heard], line.time_ns(66 * TICKS_PER_BEAT))
     assert show.late and not any(late.ended for late in show.late)
     assert begins(line, show) == [2, 6, 10, 14]
+
+
+CORPORA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.mark.skipif(not CORPORA.is_dir(), reason="the corpora are not beside this checkout")
+@pytest.mark.parametrize("corpus", ["maestro", "pop909"])
+def test_the_shipped_network_trades_with_a_real_pianist(corpus: str) -> None:
+    """He plays on through the machine's bars, pedal and all."""
+    with tarfile.open(CORPORA / f"{corpus}.tar.xz") as archive:
+        member = next(member for member in archive if member.name.endswith((".mid", ".midi")))
+        data = archive.extractfile(member)
+        assert data is not None
+        events = files.read(data.read()).events
+    first_ns = next(event.time_ns for event in events if isinstance(event, NoteOn))
+    heard = [event for event in events if event.time_ns < first_ns + 25 * NS]
+    line = Timeline(120.0, first_ns, metric=True)
+    time = Time(bpm=120.0, grid=Grid(12, 1.0), trade_bars=2)
+    playing = Stage(weights.load("open")[1], Musicianship(time=time))
+    show = playing.play([*heard, InputLost(heard[-1].time_ns)], first_ns + 60 * NS)
+    assert len(set(machine_bars(line, show, 0, 2))) >= 3
+    assert not show.late and show.engine.resting
+    assert all(line.position(note.on.due_ns) % 12 == pytest.approx(0, abs=1e-3) for note in notes(show.sent))
