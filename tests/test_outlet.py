@@ -364,7 +364,8 @@ def test_the_latency_can_be_changed_while_it_plays() -> None:
 def test_the_heartbeat_knows_no_latency(change_ms: list[tuple[int, int]]) -> None:
     changes = [Arrival(at_ms * MS, Frame(to_ms * MS, LATENCY)) for at_ms, to_ms in change_ms]
     beats = [Arrival(at_ns, Frame(0, BEAT)) for at_ns in (0, 900 * MS)]
-    script = Script([*beats, *changes]).run(Duties(latency_ns=500 * MS))
+    notes = [played(0, due_ms * MS, off(60)) for due_ms in (1_500, 1_850, 2_350)]  # it looks whenever one is sent
+    script = Script([*beats, *changes, *notes]).run(Duties(latency_ns=500 * MS))
     assert 900 * MS + HEARTBEAT_LOST_NS < script.now < 900 * MS + HEARTBEAT_LOST_NS + 2 * MS
 
 

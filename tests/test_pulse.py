@@ -260,6 +260,26 @@ def test_a_song_that_begins_anew_is_begun_anew() -> None:
     assert master.places[-PPQN - 1 :] == [(at(6 + n / PPQN, again), n) for n in range(PPQN + 1)]
 
 
+@pytest.mark.parametrize("beats", [-0.6, 0.3, 0.9])
+def test_a_jump_within_a_beat_is_told_too(beats: float) -> None:
+    master, song = Master(), line(120.0)
+    master.retime(song)
+    master.run(at(6.1, song))
+    elsewhere = line(120.0, master.now, 6.1 + beats)
+    assert master.retime(elsewhere, jump=True) == [STOP, SONG_POSITION]
+    master.run(at(9.0, elsewhere))
+    assert master.places[-1] == (at(9.0, elsewhere), 9 * PPQN)
+
+
+def test_a_song_that_is_stopped_before_its_top_is_not_begun() -> None:
+    master, song = Master(), line(120.0, 0, -2.0)
+    master.retime(song)
+    master.run(NS // 2)
+    assert master.retime(Timeline(120.0, master.now, -1.0), jump=True) == [STOP]
+    master.run(3 * NS)
+    assert master.slave.times(START) == [] and not master.slave.runs
+
+
 ORDERS = st.lists(
     st.tuples(
         st.sampled_from(["tempo", "stop", "go", "jump", "top"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -243,6 +244,41 @@ def test_the_beat_is_kept_across_a_stop(tmp_path: Path, stood_ms: int) -> None:
             [(time_ns - BEGIN_NS) / MS for time_ns in truly], abs=2
         )
         assert (times[67] - times[64]) / MS == pytest.approx((session.at(song[12.0]) - free[2]) / MS, abs=2)
+
+
+@pytest.mark.parametrize("stood_ns", [0, 100])
+def test_a_stop_that_takes_no_time_is_none(tmp_path: Path, stood_ns: int) -> None:
+    session = Session(130.0)
+    session.play(60, BEGIN_NS)
+    stop_ns = session.at(4.6)
+    session.hear(Transport(stop_ns))
+    session.hear(Transport(stop_ns + stood_ns))
+    session.send(61, session.at(6.25))
+    assert beats(session.written(tmp_path))[61] == near(6.25)
+
+
+def test_a_change_of_tempo_before_the_next_bar_line_moves_no_note(tmp_path: Path) -> None:
+    """After a stop amid a bar, the bars of the file begin anew with the song's next one."""
+    session = Session(120.0)
+    session.play(60, BEGIN_NS)
+    session.hear(Transport(session.at(1.5)))
+    session.hear(Transport(BEGIN_NS + 2_000 * MS))  # goes on from 1.5
+    line = session.conductor.line
+    assert line is not None
+    song = line.bar_beat
+    taps_ns = [session.at(song + 1.5) + n * 300 * MS for n in range(3)]
+    for tap_ns in taps_ns:
+        session.hear(Tap(tap_ns))
+    assert session.conductor.line is not None and session.conductor.line.bpm == pytest.approx(200)
+    line = session.conductor.line
+    first = math.ceil(line.beat(taps_ns[-1])) + 0.25
+    for pitch, beat in ((61, first), (62, first + 0.5), (63, first + 5.0)):
+        session.send(pitch, session.at(beat))
+    score = session.written(tmp_path)
+    found = beats(score)
+    assert [found[pitch] % 1 for pitch in (61, 62, 63)] == [near(0.25), near(0.75), near(0.25)]
+    assert found[63] - found[61] == near(5.0)
+    assert in_bar(score, 63) == near((first + 5.0 - line.bar_beat) % 4)
 
 
 def test_a_free_beginning_keeps_its_seconds_and_the_beat_that_follows_lies_on_the_grid(tmp_path: Path) -> None:
