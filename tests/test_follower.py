@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterable
+from random import Random
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from improv.music.comb import FASTEST_BPM, SLOWEST_BPM
 from improv.music.events import Clock, Continue, FreeWheel, Retime, SongPosition, Start, Stop, Tick
-from improv.music.follower import FASTEST_BPM, SLEW_NS, SLOWEST_BPM, Follower
+from improv.music.follower import SLEW_NS, Follower
 from improv.music.timeline import NS, Timeline
 from tests.clocks import PPQN, Take, played, ramp, steady
 
 MS = NS // 1000
-SEEDS = range(20)
+SEEDS = range(6)
 
 
 def errors_ms(take: Take, period_ns: float = 0.0) -> list[tuple[float, float]]:
@@ -52,7 +56,7 @@ def test_a_driver_that_tells_of_ticks_by_periods_is_followed(frames: int, bpm: f
     """Gaps are then whole periods, alike for a while, though not the tempo's."""
     period_ns = 1e9 * frames / 48000
     take: Callable[[int], Take] = lambda seed: played(steady(bpm, 16), from_ns=NS + 266_667 * seed)  # noqa: E731
-    assert worst_ms(take, 1.0, period_ns) <= 0.5 * period_ns / MS
+    assert worst_ms(take, 1.0, period_ns) <= 0.55 * period_ns / MS
 
 
 @pytest.mark.parametrize("lead", [0, 30])
@@ -90,19 +94,34 @@ def test_a_jump_of_the_tempo_is_followed_within_two_beats(before: float, after: 
     assert worst_ms(take, 10.0, period_ns) <= 5.0
 
 
+FEW = frozenset(n for n in range(30, 380) if Random(n).random() < 0.02)
+SIX = frozenset(range(200, 206))
+
+
+@pytest.mark.parametrize(
+    ("bpm", "jitter_ms", "most_ms"), [(120, 1, 1), (120, 3, 3), (120, 5, 10), (60, 5, 5), (180, 1, 1)]
+)
 @pytest.mark.parametrize(
     "faults",
     [
-        {"lost": {50, 90, 91, 92, 130, 131, 132, 133, 134, 135}},
-        {"doubled": {50, 90, 130, 131, 200}},
-        {"doubled": {50, 90, 130, 131, 200}, "again_ms": 0.4},
-        {"stalled": {100, 101, 102, 103, 104}},
+        {"lost": FEW},
+        {"lost": SIX},
+        {"doubled": FEW},
+        {"doubled": FEW, "again_ms": 5.0},
+        {"doubled": range(400), "again_ms": 0.4},
+        {"stalled": SIX},
     ],
-    ids=["lost", "doubled", "doubled at once", "stalled"],
+    ids=["lost", "six lost", "doubled", "doubled late", "two ports", "stalled"],
 )
-def test_ticks_lost_doubled_or_late_do_not_move_the_count(faults: dict[str, object]) -> None:
-    found = [errors_ms(played(steady(120, 16), jitter_ms=1.0, seed=seed, **faults))[-1] for seed in SEEDS]  # type: ignore[arg-type]
-    assert sorted(abs(off) for _, off in found)[-2] <= 3.0  # a tick off would be 21
+def test_ticks_lost_doubled_or_late_do_not_move_the_count(
+    bpm: float, jitter_ms: float, most_ms: float, faults: dict[str, Any]
+) -> None:
+    """A wrong count would be off by a tick: 21 ms at 120 bpm, to the end."""
+    songs = [played(steady(bpm, 16), lead=24, jitter_ms=jitter_ms, seed=seed, **faults) for seed in range(3)]
+    found = [errors_ms(song) for song in songs]
+    assert all(abs(off) < 30e3 / bpm / PPQN for each in found for _, off in each[-1:])
+    late = sorted(abs(off) for each in found for beat, off in each if beat > 4)
+    assert late[round(0.95 * len(late))] <= most_ms
 
 
 def through(follower: Follower, events: Iterable[Clock]) -> list[Retime | FreeWheel]:
@@ -194,6 +213,31 @@ def test_a_stop_after_the_ticks_stayed_away_stands_where_the_beat_was() -> None:
     assert not stopped.timeline.metric
 
 
+def test_a_running_clock_can_be_moved_and_told_to_go_on() -> None:
+    follower = Follower()
+    through(follower, [Start(NS - 1), *ticks(96, NS)])
+    said = lines(through(follower, [SongPosition(3 * NS - 2, 0), Continue(3 * NS - 1), *ticks(10, 3 * NS)]))
+    assert [retime.jump for retime in said] == [True]
+    assert said[0].timeline.metric and said[0].timeline.beat(3 * NS) == pytest.approx(0, abs=1e-2)
+
+
+def test_the_absence_is_said_at_its_time_whoever_wakes_late() -> None:
+    follower = Follower()
+    through(follower, [Start(NS - 1), *ticks(48, NS)])
+    due = follower.deadline()
+    assert due is not None and through(follower, ticks(1, 4 * NS)) == [FreeWheel(due, lost=True)]
+
+
+def test_the_memory_is_bounded() -> None:
+    follower, random, now, most = Follower(), Random(0), NS, 0
+    through(follower, [Start(now)])
+    for _ in range(10_000):
+        now += random.choice((100_000, 1_000_000, 6_000_000, 20_000_000, 41_000_000, 124_000_000))
+        follower.hear(Tick(now))
+        most = max(most, len(pickle.dumps(follower)) if random.random() < 0.01 else 0)
+    assert 0 < most < 100_000
+
+
 def test_a_flood_or_a_crawl_of_ticks_is_no_tempo() -> None:
     follower = Follower()
     through(follower, [Start(NS - 1), *ticks(96, NS)])
@@ -201,21 +245,25 @@ def test_a_flood_or_a_crawl_of_ticks_is_no_tempo() -> None:
     assert all(SLOWEST_BPM <= retime.timeline.bpm <= FASTEST_BPM for retime in said)
 
 
-CLOCKS = st.one_of(
-    st.just(Tick), st.just(Tick), st.just(Tick), st.just(Start), st.just(Stop), st.just(Continue),
-)  # fmt: skip
+CLOCKS = st.sampled_from([Tick, Tick, Tick, Tick, Start, Stop, Continue, lambda now: SongPosition(now, now % 16384)])
 
 
-@given(st.lists(st.tuples(CLOCKS, st.integers(0, 60), st.integers(1, 40)), max_size=60))
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(CLOCKS, st.integers(1, 60_000), st.integers(1, 40)), max_size=40))
 def test_whatever_comes_it_gives_a_tempo_it_can_follow(script: list[tuple[Callable[[int], Clock], int, int]]) -> None:
-    follower, now = Follower(), NS
-    for make, gap_ms, times in script:
+    follower, now, line, lost = Follower(), NS, None, False
+    for make, gap_us, times in script:
         for _ in range(times):
-            now += gap_ms * MS
-            if (due := follower.deadline()) is not None and due <= now:
-                assert follower.due(due) is not None
+            now += gap_us * 1000
             for said in follower.hear(make(now)):
                 assert said.time_ns <= now
-                if isinstance(said, Retime):
-                    assert SLOWEST_BPM <= said.timeline.bpm <= FASTEST_BPM
-                    assert abs(said.timeline.beat(now)) < 1e6
+                if isinstance(said, FreeWheel):
+                    assert said.lost is not lost
+                    lost = said.lost
+                    continue
+                new = said.timeline
+                assert SLOWEST_BPM <= new.bpm <= FASTEST_BPM + 1e-6
+                if line is not None and not said.jump:  # by no more than was played since it was told last
+                    played_beats = (now - line.origin_ns) * max(line.bpm, new.bpm) / (60 * NS)
+                    assert abs(new.beat(now) - line.beat(now)) <= played_beats + 4
+                line = new
