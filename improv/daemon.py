@@ -320,7 +320,8 @@ class _Session:
 
     def _replace_outlet(self) -> ProcessOutlet:
         print("improv: the outlet died; everything is released and it starts anew", file=sys.stderr, flush=True)
-        channels = {self._settings.channels.output, self._settings.channels.thru}
+        named, clicks = self._settings.channels, self._settings.beat.click
+        channels = {named.output, named.thru, *([named.click] if clicks else [])}
         outlet = self._start_outlet(self._target._replace(release=tuple(sorted(channels))))
         outlet.wait_until_ready()
         return outlet
