@@ -107,12 +107,14 @@ def transport_ms(player: Player, master: Master) -> list[float]:
 def on_the_grid(env: Env) -> Section:
     """The offset is measured first, and then set."""
     with Master(env, *DRUMS) as master, Player(env, "--from", "Drum Machine") as bare:
-        master.start(BPM)
         with Daemon(env, *TRADE), Player(env) as player:
+            master.start(BPM)
             offset_ms = statistics.median(onset.off_ms for onset in trade(player, master, FIRST_ROUNDS))
         yield Figure("answers after the master's grid, median, no offset set", offset_ms, "ms")
+        master.tell(stop=1)
         with Daemon(env, *TRADE, "--clock-offset-ms", f"{-offset_ms:.2f}"), Player(env) as player:
             bare.received.clear()
+            master.start(BPM)
             offs = [onset.off_ms for onset in trade(player, master, ROUNDS)]
             yield Figure(f"--clock-offset-ms {-offset_ms:.1f} set: median, {len(offs)} notes", statistics.median(offs),
                          "ms", 3.0, -3.0)  # fmt: skip
