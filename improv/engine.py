@@ -275,7 +275,6 @@ class Engine:
         """The beat has changed. Where it is broken, what was planned in it is not played."""
         played: list[Played] = []
         if change.broken:
-            self._hearing.end_tick()
             played += self._yield(time_ns, before)
             if not change.line.metric:  # the transport stands: what the player began is over, unanswered
                 self._begin_phrase(time_ns)
@@ -342,9 +341,7 @@ class Engine:
         assert self.line is not None
         self._soloist.end()
         if self._trade.machine_plays:
-            self._trade.hand_over(self.line)  # what he played before the bar line is in his new phrase already
-        else:
-            self._listener.begin()
+            self._trade.hand_over(self.line)
         self._rest(now)
         return []
 
@@ -367,7 +364,6 @@ class Engine:
         line = before or self.line
         assert line is not None
         self._soloist.take_back(line.position(time_ns + self._cue.latency_ns))
-        self._listener.begin()
         self._rest(time_ns)
         return [Yield(time_ns)]
 

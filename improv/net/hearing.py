@@ -33,8 +33,11 @@ class Hearing:
             self.end(self._quantiser.tick)
 
     def end_all(self, time_ns: int, line: Timeline) -> None:
-        """Nothing more is heard up to this moment. What began within its tick ends at the next."""
-        self.end(self._tick(time_ns, line) + 1)
+        """All that was heard by then is read. What began within the last tick ends at the next."""
+        tick = self._tick(time_ns, line)
+        if self._quantiser.tick is not None:  # the beat may have been moved back since
+            tick = max(tick, self._quantiser.tick)
+        self.end(tick + 1)
 
     def end(self, tick: int) -> None:
         """A tick and all before it are over: what is heard from now on lies after it."""
