@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from improv.engine import Engine, Musicianship, Time
 from improv.music.cue import LEAD_NS
-from improv.music.events import Ask, Heard, InputLost, NoteOff, NoteOn, Pedal, Played, Retime, TurnBegins, Yield
+from improv.music.events import Ask, Heard, InputLost, Late, NoteOff, NoteOn, Pedal, Played, Retime, TurnBegins, Yield
 from improv.music.timeline import NS, Timeline
 from improv.net import codec
 from improv.net.codec import OFF, START
@@ -216,6 +216,15 @@ def test_a_lost_input_releases_what_it_held() -> None:
     heard: list[Heard] = [*eighths(8)[:-1], InputLost(4 * NS)]
     played = run(engine, heard)
     assert 4 * NS < played[0].time_ns < 6 * NS
+
+
+def test_how_late_an_earlier_answer_was_does_not_end_this_one() -> None:
+    engine = Engine(lively())
+    heard = eighths()
+    run(engine, heard, heard[-1].time_ns + 1_200 * MS)
+    now = heard[-1].time_ns + 1_250 * MS
+    assert engine.step(now, Late(heard[-1].time_ns, 300 * MS, 0, 0, ended=True)) == []
+    assert engine.step(now, Late(now, 300 * MS, 0, 0, ended=True)) == [Yield(now)]
 
 
 def test_silence_leaves_nothing_planned() -> None:

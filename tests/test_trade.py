@@ -211,6 +211,24 @@ def test_a_shift_does_not_put_the_trade_out_of_step() -> None:
     assert begins(line, show) == [2, 6, 10, 14]
 
 
+def test_a_pick_up_is_heard_even_if_the_machine_never_got_to_play() -> None:
+    """Its network is too slow to have read his bar when the next begins; and then he stops it."""
+    line, retime = joins()
+    net = lively()
+    heard = [*played_on(line, every(0.25, 0, 4), length=0.2), *played_on(line, [7.0], pitch=20, length=0.2)]
+    ask = Ask(line.time_ns(7.5 * TICKS_PER_BEAT))
+    show = stage(1, net, step_ns=80 * MS).play([retime, *heard, ask], line.time_ns(40 * TICKS_PER_BEAT))
+    assert not show.sent
+    assert [row[1] for row in net.read_tokens].count(20) == 1
+
+
+def test_bars_shorter_than_the_latency_are_not_traded() -> None:
+    line, retime = joins(300.0, (1, 4))
+    musicianship = Musicianship(time=replace(TRADE, trade_bars=1), out_latency_ns=360 * MS)
+    show = Stage(lively(), musicianship).play([retime, *played_on(line, every(0.5, 0, 12))])
+    assert not show.sent and show.engine.resting
+
+
 CORPORA = Path(__file__).parents[2] / "shared" / "data"
 
 
