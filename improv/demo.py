@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from improv.clock import now_ns
 from improv.config import Settings
-from improv.daemon import Inbox, Loop, be_prompt
 from improv.engine import Engine
 from improv.errors import BadInput
+from improv.loop import Inbox, Loop, be_prompt
 from improv.midi import wire
 from improv.midi.ears import Ears
 from improv.midi.outlet import PLAY, Frame, Report, Sent, ThreadOutlet

@@ -14,8 +14,8 @@ from typing import Any
 
 from improv.clock import now_ns
 from improv.config import Settings
-from improv.daemon import Inbox, Loop, Quit, be_prompt
 from improv.engine import Engine, Musicianship
+from improv.loop import Inbox, Loop, Quit, be_prompt
 from improv.midi import ports, wire
 from improv.midi.outlet import PLAY, TURN, Frame, ProcessOutlet, Report, Sent, Target, ThreadOutlet
 from improv.music.events import NoteOff, NoteOn

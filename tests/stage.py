@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from improv.daemon import Loop
 from improv.engine import Engine, Musicianship
+from improv.loop import Loop
 from improv.midi.outlet import Duties, Frame, Report, Sent, _Desk
 from improv.music.events import Heard, Late, NoteOff, NoteOn, Played
 from improv.music.schedule import is_note_off, is_note_on

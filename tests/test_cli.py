@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 from improv import demo
 from improv.cli import app
 from improv.config import FLAGS, BeatSettings, Settings, override
-from improv.daemon import find_ports
 from improv.errors import BadInput
 from improv.midi import files, sound
 from improv.music.events import NoteOff, NoteOn
+from improv.wiring import find_ports
 
 NO_SERVER = {**os.environ, "JACK_DEFAULT_SERVER": "improv-none", "JACK_NO_START_SERVER": "1"}
 

@@ -1,0 +1,148 @@
+"""The one consumer of the inbox: steps the engine when something is heard or due. Runs on the main thread."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import queue
+import sys
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from improv.clock import now_ns
+from improv.engine import Engine
+from improv.midi import wire
+from improv.midi.outlet import BEAT, HEARTBEAT_NS, LATENCY, PLAY, TURN, YIELD, Frame, Report, Sent, retime_frame
+from improv.midi.recorder import Recorder
+from improv.music.events import FreeWheel, Heard, NoteOff, NoteOn, OutLatency, Played, Retime, TurnBegins, Yield
+from improv.tally import Tally
+
+
+class Quit(NamedTuple):
+    """Asks the loop to end."""
+
+
+class OutletLost(NamedTuple):
+    """The outlet's process died."""
+
+
+Inbox = queue.SimpleQueue[Heard | Report | Quit | OutletLost]
+
+
+class Outlet(Protocol):
+    def put(self, frame: Frame) -> None: ...
+    def close(self) -> None: ...
+
+
+class Loop:
+    """The one consumer of the inbox: steps the engine when something is heard or due."""
+
+    def __init__(self, engine: Engine, inbox: Inbox, outlet: Outlet, channel: int, recorder: Recorder | None) -> None:
+        self._engine, self._inbox, self.outlet = engine, inbox, outlet
+        self._channel, self._recorder = channel, recorder
+        self._beat_ns = 0
+        self._in_force: dict[int, Frame] = {}  # the last of each command that a new outlet needs as well
+        self.tally = Tally()
+
+    def run(self, replace_outlet: Callable[[], Outlet] | None = None, until: Callable[[], bool] | None = None) -> None:
+        """Until a Quit is posted, or `until` says so. Whatever ends it, it leaves silence."""
+        try:
+            while until is None or not until():
+                item = self._wait()
+                if isinstance(item, Quit):
+                    return
+                if isinstance(item, OutletLost):
+                    if replace_outlet is None:
+                        return
+                    self._engine.silence(now_ns())
+                    self.outlet.close()
+                    self.outlet = replace_outlet()
+                    for frame in self._in_force.values():
+                        self.outlet.put(frame)
+                elif isinstance(item, Sent):
+                    self._sent(item)
+                else:
+                    self._step(item)
+        finally:
+            self._play(self._engine.silence(now_ns()))
+            self.outlet.close()
+            self._drain()
+
+    def forward(self, frame: Frame) -> None:
+        """Send at once, past the engine. Called on the driver's thread."""
+        self.outlet.put(frame)
+
+    def _wait(self) -> Heard | Report | Quit | OutletLost | None:
+        """The next item, or None when the engine's deadline or the heartbeat is due."""
+        now = now_ns()
+        if now - self._beat_ns >= HEARTBEAT_NS:
+            self._beat_ns = now
+            self.outlet.put(Frame(now, BEAT))
+        until = self._beat_ns + HEARTBEAT_NS
+        deadline = self._engine.deadline()
+        if deadline is not None:
+            until = min(until, deadline)
+        with contextlib.suppress(queue.Empty):
+            return self._inbox.get(timeout=(until - now) / 1e9) if until > now else self._inbox.get_nowait()
+        return None
+
+    def _step(self, heard: Heard | None) -> None:
+        if heard is not None:
+            self.tally.hear(heard)
+            if self._recorder is not None:
+                self._recorder.heard(heard)
+        now = now_ns()
+        played = self._engine.step(now, heard)
+        self.tally.steps.add(now_ns() - now)
+        self._play(played)
+        if self._recorder is not None and (line := self._engine.line) is not None:
+            self._recorder.retime(line)
+
+    def _play(self, played: list[Played]) -> None:
+        for event in played:
+            if isinstance(event, NoteOn | NoteOff):
+                self.outlet.put(Frame(event.time_ns, PLAY, wire.spell(event, self._channel)))
+            elif isinstance(event, Yield):
+                self.outlet.put(Frame(event.time_ns, YIELD))
+            elif isinstance(event, TurnBegins):
+                self.tally.begin_turn(event)
+                self.outlet.put(Frame(event.time_ns, TURN))
+            elif isinstance(event, Retime):
+                self.tally.retime(event)
+                self._put_in_force(retime_frame(event))
+            elif isinstance(event, OutLatency):
+                self._put_in_force(Frame(event.latency_ns, LATENCY))
+            else:
+                self._say(event)
+
+    def _put_in_force(self, frame: Frame) -> None:
+        """A new outlet is told of it as well."""
+        self._in_force[frame.command] = frame
+        self.outlet.put(frame)
+
+    def _say(self, wheel: FreeWheel) -> None:
+        line = self._engine.line
+        beat = f"; the beat goes on at {line.bpm:.1f} bpm" if wheel.lost and line is not None else ""
+        print(
+            f"improv: the clock's ticks {'stay away' if wheel.lost else 'are back'}{beat}", file=sys.stderr, flush=True
+        )
+
+    def _sent(self, sent: Sent) -> None:
+        self.tally.send(sent)
+        if self._recorder is not None:
+            self._recorder.sent(sent.message, sent.sent_ns)
+
+    def _drain(self) -> None:
+        """Count what was still under way when the loop ended."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                item = self._inbox.get_nowait()
+                if isinstance(item, Sent):
+                    self._sent(item)
+
+
+def be_prompt() -> None:
+    """Set this process up for threads that must not wait for one another."""
+    # LiteRT gives up the interpreter lock in each step and waits a whole switch interval to get it back.
+    sys.setswitchinterval(1e-4)
+    gc.freeze()

@@ -1,0 +1,65 @@
+"""Which ports the settings mean, found and checked at the door."""
+
+from __future__ import annotations
+
+import sys
+from typing import NamedTuple
+
+from improv.config import Settings
+from improv.midi import ports
+
+
+class Wiring(NamedTuple):
+    """Which ports, found and checked; None stands for a virtual one."""
+
+    api: str
+    source: str | None
+    sink: str | None
+    builtin: bool
+    thru: bool
+    clock: str | None = None  # an input of its own for the clock
+
+    def describe(self, settings: Settings, weights: str) -> str:
+        source = f'"{self.source}"' if self.source else "its own virtual port"
+        sink = "the built-in synthesiser" if self.builtin else f'"{self.sink}"' if self.sink else "its own virtual port"
+        thru = f"on channel {settings.channels.thru}" if self.thru else "off"
+        return (
+            f"listening to {source}, playing on {sink}, channel {settings.channels.output} "
+            f"({self.api}, thru {thru}, weights {weights}, {self._beat(settings)})"
+        )
+
+    def _beat(self, settings: Settings) -> str:
+        if settings.beat.clock == "internal":
+            return "time is free" if settings.bpm is None else f"{settings.bpm:g} bpm from the first note"
+        port = f'"{self.clock}"' if self.clock is not None else "the same port"
+        return f"beat by {'Link' if settings.beat.clock == 'link' else port}"
+
+
+def find_ports(settings: Settings) -> Wiring:
+    """Match the names to what is there. Raises `ports.PortError`."""
+    wanted = settings.ports
+    if sys.platform == "win32" and wanted.virtual:
+        raise ports.PortError(f"--virtual: {ports.LOOPMIDI}")
+    there = ports.choose(wanted.api)
+    builtin = (wanted.output or "").casefold() == "builtin"
+    missing = [flag for flag, name in (("--in", wanted.input), ("--out", wanted.output)) if name is None]
+    if missing and not wanted.virtual:
+        names = "; ".join(there.inputs if missing[0] == "--in" else there.outputs) or "none"
+        raise ports.PortError(f"{missing[0]} NAME is missing, or --virtual for a port of its own (ports here: {names})")
+    source = None if wanted.input is None else ports.match(wanted.input, there.inputs, wanted.aliases, "input")
+    sink = None
+    if wanted.output is not None and not builtin:
+        sink = ports.match(wanted.output, there.outputs, wanted.aliases, "output")
+    one_device = source is not None and sink is not None and ports.same_device(source, sink)
+    if settings.thru and one_device:
+        raise ports.PortError(f'--thru: "{source}" and "{sink}" are one device, which sounds its own keys already')
+    thru = settings.thru if settings.thru is not None else (builtin or wanted.virtual) and not one_device
+    clock = None
+    if wanted.clock is not None:
+        clock = ports.match(wanted.clock, there.inputs, wanted.aliases, "input")
+    if settings.beat.clock_out and builtin:
+        raise ports.PortError("--clock-out: the built-in synthesiser takes no clock; name a port with --out")
+    master = (clock or source) if settings.beat.clock == "midi" else None
+    if settings.beat.clock_out and master is not None and sink is not None and ports.same_device(master, sink):
+        raise ports.PortError(f'--clock-out: "{sink}" gives the clock itself; leave it out, or name another --out')
+    return Wiring(there.api, source, sink, builtin, thru, clock)
