@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import re
 import subprocess
 import sys
 import threading
@@ -18,9 +18,8 @@ import pytest
 from improv.clock import now_ns
 from improv.errors import BadInput
 from improv.midi import link as link_module
-from improv.midi.link import Link
+from improv.midi.link import INSTALL, Link
 from improv.music.events import Retime
-from tests.jack import REQUIRED
 
 PEER = Path(__file__).with_name("link_peer.py")
 THEIR_BPM = 93.0
@@ -30,6 +29,7 @@ MEET_S = 3.0
 APART_MS = 2.0
 SOON_NS = 250_000_000
 HEAR_S = 0.2  # peers tell each other at most every 50 ms
+NO_MULTICAST = "no Ableton Link: peers on this machine do not find each other"
 
 
 class Peer:
@@ -87,8 +87,11 @@ def at_tempo(bpm: float) -> Callable[[Retime], bool]:
     return lambda retime: retime.timeline.bpm == pytest.approx(bpm, rel=1e-5)
 
 
-def skip(reason: str) -> None:
-    (pytest.fail if os.environ.get(REQUIRED) else pytest.skip)(f"no Ableton Link: {reason}")
+def others_meet() -> bool:
+    """Whether the library's own peers find each other, when one has run for a while and another comes."""
+    other = Peer(THEIR_BPM)
+    other.close()
+    return other.met > 0
 
 
 @pytest.fixture(scope="module")
@@ -99,13 +102,13 @@ def session() -> Iterator[Session]:
     posts = Posts()
     try:
         if peer.met:
-            skip("a session that is not ours is on this network")
+            pytest.skip("no Ableton Link: a session that is not ours is on this network")
         link = Link(OUR_BPM, (4, 4), posts)
         try:
             joined = posts.wait(at_tempo(THEIR_BPM), timeout_s=MEET_S)
-            if joined is None:
-                skip("two peers on this machine do not find each other")
-            assert joined is not None
+            if joined is None and not others_meet():
+                pytest.skip(NO_MULTICAST)
+            assert joined is not None, "it does not find the peer that another finds"
             yield Session(link, posts, peer, joined)
         finally:
             link.close()
@@ -148,14 +151,6 @@ def test_a_beat_that_is_moved_is_noticed_within_a_second_or_so(session: Session)
     assert apart_ms(session) < APART_MS
 
 
-def test_it_sets_the_tempo_of_the_session(session: Session) -> None:
-    now = now_ns()
-    session.link.set_tempo(84.0)
-    assert session.posts.wait(at_tempo(84.0), now) is not None
-    time.sleep(HEAR_S)
-    assert apart_ms(session) < APART_MS
-
-
 def test_the_beat_stands_still_with_the_transport(session: Session) -> None:
     session.peer.ask(playing=True)
     time.sleep(HEAR_S)  # nothing is posted: the beat counted before
@@ -174,7 +169,6 @@ def test_once_closed_it_posts_nothing_and_leaves_no_thread(session: Session) -> 
     assert posts.wait(at_tempo(session.posts.all[-1].timeline.bpm), timeout_s=MEET_S) is not None
     link.close()
     link.close()
-    link.set_tempo(40.0)
     assert threading.active_count() == threads
     posted = len(posts.all)
     time_ns = session.peer.ask(tempo=111.0)["time_ns"]
@@ -212,5 +206,5 @@ def test_it_follows_a_clock_that_drifts_and_says_nothing_where_none_does(
 
 def test_without_the_package_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "aalink", None)
-    with pytest.raises(BadInput, match=r'aalink.*pip install "improv\[link\]"'):
+    with pytest.raises(BadInput, match=f"needs aalink.*{re.escape(INSTALL)}"):
         Link(OUR_BPM, (4, 4), Posts())

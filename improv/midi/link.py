@@ -17,6 +17,7 @@ LOOK_EVERY_S = 1.0
 STEADY_S = 0.2e-3  # a prediction that is wrong by less is left as it is
 JUMP_BEATS = 0.1  # more than a change of tempo moves the beat before word of it arrives
 LOOKS = 5  # at the clock, of which the quickest counts
+INSTALL = 'pip install -e ".[link]"'
 
 
 class Link:
@@ -30,7 +31,7 @@ class Link:
         try:
             import aalink  # an extra
         except ImportError as error:
-            raise BadInput(f'Ableton Link needs aalink ({error}): pip install "improv[link]"') from error
+            raise BadInput(f"Ableton Link needs aalink ({error}): {INSTALL}, in improv's own folder") from error
         self._post = post
         self._timeline = Timeline(metre=metre)  # without a beat: what the first look finds is always news
         self._has_transport = False  # a peer was seen to play
@@ -42,19 +43,11 @@ class Link:
         self._thread = threading.Thread(target=self._run, name="link", daemon=True)
         self._thread.start()
 
-    def set_tempo(self, bpm: float) -> None:
-        """For the whole session. From any thread; Link keeps it between 20 and 999."""
-        self._ask(lambda: setattr(self._link, "tempo", bpm))
-
     def close(self) -> None:
         """Leave the session; nothing is posted after this."""
-        self._ask(self._leave)
-        self._thread.join()
-
-    def _ask(self, what: Callable[[], None]) -> None:
-        """Have the thread do it."""
         with contextlib.suppress(RuntimeError):  # closed already
-            self._loop.call_soon_threadsafe(what)
+            self._loop.call_soon_threadsafe(self._leave)
+        self._thread.join()
 
     async def _join(self, aalink: Any, bpm: float) -> Any:
         link = aalink.Link(bpm)  # keeps the running loop, to call back on its thread
