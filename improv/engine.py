@@ -347,7 +347,7 @@ class Engine:
 
     def _late(self, late: Late) -> list[Played]:
         """The outlet could not keep to the plan. Its clock is ahead of ours by the latency."""
-        if self._soloist.answer is None or self.line is None or late.time_ns < self._decided_ns:
+        if self._soloist.answer is None or self.line is None or late.turn_ns != self._decided_ns:
             return []
         if late.ended:
             return self._yield(late.time_ns - self._cue.latency_ns)

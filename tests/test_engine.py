@@ -221,10 +221,10 @@ def test_a_lost_input_releases_what_it_held() -> None:
 def test_how_late_an_earlier_answer_was_does_not_end_this_one() -> None:
     engine = Engine(lively())
     heard = eighths()
-    run(engine, heard, heard[-1].time_ns + 1_200 * MS)
+    turn_ns = onsets(run(engine, heard, heard[-1].time_ns + 1_200 * MS))[0].time_ns - LEAD_NS
     now = heard[-1].time_ns + 1_250 * MS
-    assert engine.step(now, Late(heard[-1].time_ns, 300 * MS, 0, 0, ended=True)) == []
-    assert engine.step(now, Late(now, 300 * MS, 0, 0, ended=True)) == [Yield(now)]
+    assert engine.step(now, Late(now, turn_ns - NS, 300 * MS, 0, 0, ended=True)) == []
+    assert engine.step(now, Late(now, turn_ns, 300 * MS, 0, 0, ended=True)) == [Yield(now)]
 
 
 def test_silence_leaves_nothing_planned() -> None:

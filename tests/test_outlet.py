@@ -196,6 +196,7 @@ def test_an_answer_a_quarter_second_late_is_given_up_and_said() -> None:
 def test_an_answer_that_is_late_is_moved_and_said() -> None:
     script = Script(
         [
+            Arrival(0, Frame(7 * MS, TURN)),
             played(0, 100 * MS, on(60)),
             played(130 * MS, 100 * MS, on(64)),  # 30 ms late: all that follows is
             played(130 * MS, 200 * MS, on(67)),
@@ -204,7 +205,7 @@ def test_an_answer_that_is_late_is_moved_and_said() -> None:
         ]
     ).run()
     lates = [report for report in script.reports if isinstance(report, Late)]
-    assert [(late.ended, late.thinned) for late in lates] == [(False, 0)]
+    assert [(late.turn_ns, late.ended, late.thinned) for late in lates] == [(7 * MS, False, 0)]
     assert 30 * MS <= lates[0].shift_ns < 31 * MS
     due = {report.message: report.due_ns for report in script.reports[:5] if isinstance(report, Sent)}
     moved = lates[0].shift_ns
@@ -393,7 +394,7 @@ def test_frames_pass_the_pipe(sent: list[Frame]) -> None:
 
 REPORTS = st.one_of(
     st.builds(Sent, LONG, LONG, MESSAGES),
-    st.builds(Late, LONG, LONG, LONG, st.integers(0, 65535), st.booleans()),
+    st.builds(Late, LONG, LONG, LONG, LONG, st.integers(0, 65535), st.booleans()),
 )
 
 

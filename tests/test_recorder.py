@@ -317,7 +317,7 @@ def test_what_the_outlet_sends_ahead_is_no_time_of_the_players(tmp_path: Path) -
     session = Session(source="link")
     session.hear(Retime(BEGIN_NS, Timeline(120.0, BEGIN_NS, 0.0, metric=True), jump=True))
     session.play(60, BEGIN_NS)
-    session.hear(Late(BEGIN_NS + 2_000 * MS, 30 * MS, 125 * MS, 0, ended=False))
+    session.hear(Late(BEGIN_NS + 2_000 * MS, BEGIN_NS, 30 * MS, 125 * MS, 0, ended=False))
     time_ns = BEGIN_NS + 1_500 * MS
     session.hear(Retime(time_ns, Timeline(60.0, time_ns, 3.0, metric=True)))
     session.send(61, session.at(3.25))

@@ -18,6 +18,7 @@ from tests.observer import Sound, Stamped, sound
 
 MS = 1_000_000
 NOTHING = Sound(set(), set())
+TURN_NS = 95 * MS
 
 
 def on(pitch: int, channel: int = 2, velocity: int = 64) -> bytes:
@@ -306,14 +307,16 @@ def answer(*notes: tuple[int, int, int], schedule: Schedule | None = None) -> Sc
 @pytest.mark.parametrize(("late_us", "rung"), [(0, 0), (20_000, 0), (20_001, 1), (250_000, 1), (250_001, 2)])
 def test_the_rungs_of_lateness(late_us: int, rung: int) -> None:
     now = 100 * MS + late_us * 1000
-    found = run(answer((60, 100, 900), (62, 300, 1000)), now)
+    schedule = Schedule()
+    schedule.begin_turn(TURN_NS)
+    found = run(answer((60, 100, 900), (62, 300, 1000), schedule=schedule), now)
     if rung == 0:
         assert found.times == [(100 * MS, on(60))] and not found.lates
     elif rung == 1:
         assert found.times == [(now, on(60))]
-        assert found.lates == [Late(now, late_us * 1000, late_us * 1000, 0, ended=False)]
+        assert found.lates == [Late(now, TURN_NS, late_us * 1000, late_us * 1000, 0, ended=False)]
     else:
-        assert found == ([], [Late(now, late_us * 1000, 0, 0, ended=True)])
+        assert found == ([], [Late(now, TURN_NS, late_us * 1000, 0, 0, ended=True)])
 
 
 def test_in_free_time_the_rest_moves_by_the_lateness_and_durations_are_kept() -> None:
@@ -383,7 +386,7 @@ def test_a_moved_answer_keeps_its_beat_through_a_change_of_tempo() -> None:
 def test_a_new_turn_is_on_time() -> None:
     schedule = answer((60, 0, 50))
     run(schedule, 100 * MS)
-    schedule.begin_turn()
+    schedule.begin_turn(200 * MS)
     answer((62, 500, 600), schedule=schedule)
     assert popped(schedule, NS)[-2:] == [(500 * MS, on(62)), (600 * MS, off(62))]
 
@@ -393,7 +396,7 @@ def test_who_gave_up_plays_no_more_until_the_next_turn() -> None:
     assert [late.ended for late in run(schedule, 251 * MS).lates] == [True]
     answer((64, 300, 400), schedule=schedule)
     assert popped(schedule, NS) == [(400 * MS, off(64))]  # a note-off is never refused
-    schedule.begin_turn()
+    schedule.begin_turn(500 * MS)
     answer((65, 600, 700), schedule=schedule)
     assert popped(schedule, NS) == [(600 * MS, on(65)), (700 * MS, off(65))]
 
@@ -472,7 +475,7 @@ class Stage:
         elif kind == "drop":
             self._drop(owner)
         else:
-            self.schedule.begin_turn()
+            self.schedule.begin_turn(self.now)
             self.refuses = False
 
     def _strike(self, owner: int, pitch: int, due_ns: int) -> None:

@@ -100,9 +100,9 @@ def test_what_happened_is_told_line_by_line() -> None:
 def test_the_rungs_are_counted() -> None:
     tally = Tally()
     for late in (
-        Late(0, 30 * MS, 30 * MS, 2, ended=False),
-        Late(0, 50 * MS, 50 * MS, 1, False),
-        Late(0, NS, 0, 0, True),
+        Late(0, 0, 30 * MS, 30 * MS, 2, ended=False),
+        Late(0, 0, 50 * MS, 50 * MS, 1, False),
+        Late(0, 0, NS, 0, 0, True),
     ):
         tally.hear(late)
     assert tally.lines()[-1] == (

@@ -36,7 +36,8 @@ DRAIN_S = 0.05  # a driver sends what it was given within a few of its periods
 PLAY, FORWARD, YIELD, LET_GO, BEAT, LEAVE, TURN, RETIME, LATENCY = range(9)
 _FRAME = struct.Struct("<qBB36s")  # due or stamp in ns, command, length, message
 _LINE = struct.Struct("<dqddBB??")  # a timeline: tempo, origin in ns and in beats, bar, metre, metric; and a jump
-_REPORT = struct.Struct("<BqqqHB3s")  # Sent: due, sent, -, -, length, message; Late: time, late, shift, thinned, ended
+# Sent: due, sent, -, -, -, length, message; Late: time, turn, late, shift, thinned, ended, -
+_REPORT = struct.Struct("<BqqqqHB3s")
 _SENT, _LATE = 0, 1
 
 Clock = Callable[[], int]
@@ -119,7 +120,7 @@ class _Desk:
         elif frame.command == LET_GO:
             self._send_all(self._schedule.drop(THRU))
         elif frame.command == TURN:
-            self._schedule.begin_turn()
+            self._schedule.begin_turn(frame.time_ns)
         elif frame.command == RETIME:
             self._retime(retime_of(frame))
         elif frame.command == LATENCY:
@@ -318,17 +319,17 @@ def frames(stream: IO[bytes]) -> Iterator[Frame]:
 
 def pack_report(report: Report) -> bytes:
     if isinstance(report, Sent):
-        return _REPORT.pack(_SENT, report.due_ns, report.sent_ns, 0, 0, len(report.message), report.message)
-    return _REPORT.pack(_LATE, report.time_ns, report.late_ns, report.shift_ns, report.thinned, report.ended, b"")
+        return _REPORT.pack(_SENT, report.due_ns, report.sent_ns, 0, 0, 0, len(report.message), report.message)
+    return _REPORT.pack(_LATE, *report, b"")
 
 
 def reports(stream: IO[bytes]) -> Iterator[Report]:
     """What `pack_report` packed, from an unbuffered pipe, until it closes."""
-    for kind, time_ns, other_ns, shift_ns, thinned, number, data in _unpacked(stream, _REPORT):
+    for kind, time_ns, other_ns, late_ns, shift_ns, thinned, number, data in _unpacked(stream, _REPORT):
         if kind == _SENT:
             yield Sent(time_ns, other_ns, data[:number])
         else:
-            yield Late(time_ns, other_ns, shift_ns, thinned, bool(number))
+            yield Late(time_ns, other_ns, late_ns, shift_ns, thinned, bool(number))
 
 
 def _unpacked(stream: IO[bytes], form: struct.Struct) -> Iterator[tuple[Any, ...]]:

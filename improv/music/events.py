@@ -111,9 +111,11 @@ class OutLatency(NamedTuple):
 
 
 class Late(NamedTuple):
-    """A note was `late_ns` late. The rest of the answer sounds `shift_ns` later, or the answer is `ended`."""
+    """A note was `late_ns` late, of the answer that was decided at `turn_ns`. The rest of that answer sounds
+    `shift_ns` later, or it is `ended`."""
 
     time_ns: int
+    turn_ns: int
     late_ns: int
     shift_ns: int
     thinned: int  # inner notes of chords that were left out

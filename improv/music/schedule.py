@@ -122,10 +122,11 @@ class Schedule:
         self._line = Timeline()
         self._queue: list[Due] = []  # in order; half a second of music is short
         self._number = count()
-        self.begin_turn()
+        self.begin_turn(0)
 
-    def begin_turn(self) -> None:
-        """A new answer of the machine's: it is on time."""
+    def begin_turn(self, turn_ns: int) -> None:
+        """A new answer of the machine's, decided at that moment: it is on time."""
+        self._turn_ns = turn_ns
         self._lag_ticks = 0.0
         self._lag_of: dict[Note, float] = {}  # of each note that began: its end is as much later
         self._given_up = False
@@ -186,12 +187,13 @@ class Schedule:
         late_ns = now - head.due_ns
         if late_ns > GIVEN_UP_NS:
             self._given_up = True
-            return Late(now, late_ns, 0, 0, ended=True)
+            return Late(now, self._turn_ns, late_ns, 0, 0, ended=True)
         ticks = self._line.position(now) - self._line.position(head.due_ns)
         if self._line.metric:
             ticks = math.ceil(ticks / self._grid_ticks) * self._grid_ticks
         self._shift(ticks)
-        return Late(now, late_ns, self._later(head.due_ns, ticks) - head.due_ns, self._thin(), ended=False)
+        shift_ns = self._later(head.due_ns, ticks) - head.due_ns
+        return Late(now, self._turn_ns, late_ns, shift_ns, self._thin(), ended=False)
 
     def _shift(self, ticks: float) -> None:
         """Move what has not begun; what sounds ends when it was to end."""
