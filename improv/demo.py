@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import queue
 import secrets
+import threading
 from collections.abc import Callable
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +18,7 @@ from improv.errors import BadInput
 from improv.loop import Inbox, Loop, be_prompt
 from improv.midi import wire
 from improv.midi.ears import Ears
-from improv.midi.outlet import PLAY, Frame, Report, Sent, ThreadOutlet
+from improv.midi.outlet import Report, Sent, ThreadOutlet
 from improv.midi.recorder import Recorder
 from improv.music.events import NoteOff, NoteOn
 from improv.net import weights
@@ -48,20 +50,36 @@ PHRASE = (
 )  # fmt: skip
 
 
-class _Player:
-    """Plays the phrase into the daemon's ears in real time: an outlet whose port is those ears."""
+class Player:
+    """Plays the phrase into the daemon's ears in real time, on a thread of its own. However busy the computer is, no
+    note is left out: it may be late.
+    """
 
     def __init__(self, hear: Callable[[bytes], None], channel: int) -> None:
-        self._outlet = ThreadOutlet(hear, lambda sent: None)
-        begin_ns = now_ns() + LEAD_NS
-        for stroke in PHRASE:
-            on_ns = begin_ns + round(stroke.beat * BEAT_NS)
-            off_ns = on_ns + round(stroke.length * BEAT_NS)
-            self._outlet.put(Frame(on_ns, PLAY, wire.spell(NoteOn(on_ns, stroke.pitch, stroke.velocity), channel)))
-            self._outlet.put(Frame(off_ns, PLAY, wire.spell(NoteOff(off_ns, stroke.pitch), channel)))
+        self._hear, self._channel = hear, channel
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._play, name="player", daemon=True)
+        self._thread.start()
+
+    def _play(self) -> None:
+        for event in phrase(now_ns() + LEAD_NS):
+            if self._closing.wait((event.time_ns - now_ns()) / 1e9):
+                return
+            self._hear(wire.spell(event, self._channel))
 
     def close(self) -> None:
-        self._outlet.close()
+        self._closing.set()
+        self._thread.join()
+
+
+def phrase(begin_ns: int) -> list[NoteOn | NoteOff]:
+    """The bundled phrase in order, from a moment on."""
+    events: list[NoteOn | NoteOff] = []
+    for stroke in PHRASE:
+        on_ns = begin_ns + round(stroke.beat * BEAT_NS)
+        off_ns = on_ns + round(stroke.length * BEAT_NS)
+        events += [NoteOn(on_ns, stroke.pitch, stroke.velocity), NoteOff(off_ns, stroke.pitch)]
+    return sorted(events, key=attrgetter("time_ns"))
 
 
 class Screen:
@@ -105,7 +123,7 @@ def demo(settings: Settings, card: Card, folder: Path) -> None:
         screen.note("player", message)
 
     be_prompt()
-    player = _Player(hear, settings.channels.input or 1)
+    player = Player(hear, settings.channels.input or 1)
     give_up_ns = now_ns() + PATIENCE_NS
     loop.run(until=lambda: now_ns() > give_up_ns or (engine.answers > 0 and engine.resting))
     player.close()

@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import mido
@@ -16,7 +18,7 @@ from improv import demo
 from improv.cli import app
 from improv.config import FLAGS, BeatSettings, Settings, override
 from improv.errors import BadInput
-from improv.midi import files, sound
+from improv.midi import files, sound, wire
 from improv.music.events import NoteOff, NoteOn
 from improv.wiring import find_ports
 
@@ -102,6 +104,24 @@ def test_the_demo_plays_a_duet_and_leaves_it(tmp_path: Path) -> None:
     assert counts[0] == 23 and counts[1] > 3
     assert (tmp_path / "duet.wav").stat().st_size > 100_000
     assert (tmp_path / "duet.png").read_bytes()[1:4] == b"PNG"
+
+
+def test_the_demo_plays_its_whole_phrase_though_the_computer_stalls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "BEAT_NS", 60_000_000)
+    heard: list[bytes] = []
+    whole = threading.Event()
+
+    def hear(message: bytes) -> None:
+        if not heard:
+            time.sleep(0.4)  # no answer that was so late would be played on
+        heard.append(message)
+        if len(heard) == 2 * len(demo.PHRASE):
+            whole.set()
+
+    player = demo.Player(hear, 1)
+    assert whole.wait(20)
+    player.close()
+    assert heard == [wire.spell(event, 1) for event in demo.phrase(0)]
 
 
 def test_the_demo_brings_its_own_beat(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
