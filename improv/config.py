@@ -254,8 +254,21 @@ def _check_beat(settings: Settings) -> None:
         if clock != "internal" and getattr(controls, name) is not None:
             named, master = _named(f"controls.{name}"), MASTERS[clock]
             raise BadSetting(f"{named}: with --clock {clock} {master} gives the beat; leave one of them out")
-    if settings.mode == "trade" and clock == "internal" and settings.bpm is None and controls.tap is None:
-        raise BadSetting("--mode trade needs a beat: give --bpm, --tap-cc, or --clock midi or link")
+    if clock == "internal" and settings.bpm is None and controls.tap is None:
+        _refuse_what_needs_a_beat(settings)
+
+
+def _refuse_what_needs_a_beat(settings: Settings) -> None:
+    needs = {
+        "--mode trade": settings.mode == "trade",
+        _named("beat.clock_out"): settings.beat.clock_out,
+        _named("beat.click"): settings.beat.click,
+    }
+    for named, is_set in needs.items():
+        if is_set:
+            raise BadSetting(f"{named} needs a beat: give --bpm, --tap-cc, or --clock midi or link")
+    if settings.controls.transport is not None:
+        raise BadSetting(f"{_named('controls.transport')} needs a beat that it can stop: give --bpm or --tap-cc")
 
 
 def _check_controls(controls: ControlSettings) -> None:

@@ -180,6 +180,9 @@ def test_each_control_is_known_by_its_number(tmp_path: Path) -> None:
 TOGETHER = [
     ("mode: trade", "--mode trade needs a beat: give --bpm, --tap-cc, or --clock midi or link"),
     ("{mode: trade, controls: {transport: 20}}", "--mode trade needs a beat"),
+    ("beat: {clock_out: true}", "--clock-out (`beat.clock_out`) needs a beat: give --bpm, --tap-cc, or --clock midi"),
+    ("beat: {click: true}", "--click (`beat.click`) needs a beat: give --bpm, --tap-cc, or --clock midi or link"),
+    ("controls: {transport: 9}", "`controls.transport` needs a beat that it can stop: give --bpm or --tap-cc"),
     ("{bpm: 96, beat: {clock: midi}}", "--bpm (`bpm`): with --clock midi the master gives the tempo; leave one of"),
     ("ports: {clock: drums}", "--clock-in (`ports.clock`) is the port of a MIDI clock; give --clock midi, or leave it"),
     ("{ports: {clock: drums}, beat: {clock: link}}", "--clock-in (`ports.clock`) is the port of a MIDI clock"),
@@ -213,7 +216,10 @@ def test_what_does_not_go_together_is_refused_in_a_sentence(tmp_path: Path, text
         ("{bpm: 96, beat: {clock: midi}}", {"clock": "internal"}),
         ("controls: {turn: 67, tap: 67}", {"tap_cc": 68}),
         ("controls: {turn: 67, clock_offset: 20, out_latency: 21}", {"clock": "midi"}),
-        ("{}", {"clock_out": True, "click": True}),
+        ("{controls: {transport: 9}, beat: {clock_out: true, click: true}}", {"bpm": 96.0}),
+        ("{controls: {transport: 9}, beat: {clock_out: true, click: true}}", {"tap_cc": 20}),
+        ("beat: {clock_out: true, click: true}", {"clock": "midi"}),
+        ("beat: {clock_out: true, click: true}", {"clock": "link"}),
         ("turns: {shortest_silence_s: 1, longest_silence_s: 1}", {}),
     ],
 )
