@@ -23,16 +23,26 @@ class Wiring(NamedTuple):
         source = f'"{self.source}"' if self.source else "its own virtual port"
         sink = "the built-in synthesiser" if self.builtin else f'"{self.sink}"' if self.sink else "its own virtual port"
         thru = f"on channel {settings.channels.thru}" if self.thru else "off"
-        return (
-            f"listening to {source}, playing on {sink}, channel {settings.channels.output} "
-            f"({self.api}, thru {thru}, weights {weights}, {self._beat(settings)})"
-        )
+        how = ", ".join([self.api, f"thru {thru}", f"weights {weights}", self._beat(settings), *_in_time(settings)])
+        return f"listening to {source}, playing on {sink}, channel {settings.channels.output} ({how})"
 
     def _beat(self, settings: Settings) -> str:
-        if settings.beat.clock == "internal":
-            return "time is free" if settings.bpm is None else f"{settings.bpm:g} bpm from the first note"
-        port = f'"{self.clock}"' if self.clock is not None else "the same port"
-        return f"beat by {'Link' if settings.beat.clock == 'link' else port}"
+        if settings.beat.clock == "link":
+            return "beat by Link"
+        if settings.beat.clock == "midi":
+            port = f'"{self.clock}"' if self.clock is not None else "the same port"
+            return f"beat by the clock of {port}"
+        if settings.bpm is not None:
+            return f"{settings.bpm:g} bpm from the first note"
+        return "time is free" if settings.controls.tap is None else "time is free until it is tapped"
+
+
+def _in_time(settings: Settings) -> list[str]:
+    """What it does with a beat."""
+    beat, bars = settings.beat, "bar" if settings.bars == 1 else "bars"
+    said = [f"trading {settings.bars} {bars}"] if settings.mode == "trade" else []
+    said += ["clock out"] if beat.clock_out else []
+    return [*said, f"click on channel {settings.channels.click}"] if beat.click else said
 
 
 def find_ports(settings: Settings) -> Wiring:
