@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from improv.midi.link import INSTALL
 from tests.jack import PPQN, Daemon, Env, Master, Phrase, Player, kill, server_or_skip
 from tests.observer import Stamped
 
@@ -249,21 +250,24 @@ def test_one_improv_is_the_master_of_another(env: Env, tmp_path: Path) -> None:
 
 def test_it_joins_a_link_session(env: Env) -> None:
     pytest.importorskip("aalink")
-    from tests.test_link import THEIR_BPM, Peer
+    from tests.test_link import NO_MULTICAST, THEIR_BPM, Peer, others_meet
 
     with contextlib.closing(Peer(THEIR_BPM)) as peer:
         with Daemon(env, *VIRTUAL, "--clock", "link", "--click") as daemon, Player(env) as player:
             clicks = player.wait_for_notes(CLICK, 6, timeout_s=8.0)[-4:]
             (first, beat), *_, (last, last_beat) = peer.ask(beats=20)["beats"]
             beats = [beat + (event.time_ns - first) * (last_beat - beat) / (last - first) for event in clicks]
-            assert max(map(abs, off_line_ms(beats, THEIR_BPM, lines=1.0))) < LATE_MS, beats
+            together = max(map(abs, off_line_ms(beats, THEIR_BPM, lines=1.0))) < LATE_MS
+            if not together and not others_meet():
+                pytest.skip(NO_MULTICAST)
+            assert together, beats
         assert daemon.err.lines == []
 
 
 def test_without_its_library_link_is_refused_in_one_sentence(env: Env, tmp_path: Path) -> None:
     (tmp_path / "aalink.py").write_text("raise ImportError('none here')\n")
     (sentence,) = refused({**env, "PYTHONPATH": str(tmp_path)}, *VIRTUAL, "--clock", "link")
-    assert 'pip install "improv[link]"' in sentence
+    assert INSTALL in sentence
 
 
 @pytest.mark.parametrize(
@@ -271,7 +275,7 @@ def test_without_its_library_link_is_refused_in_one_sentence(env: Env, tmp_path:
     [
         (("--in", "stage out", "--out", "stage in", "--clock", "midi", "--clock-in", "sundial"), "sundial"),
         (("--in", "stage", "--out", "stage", "--clock", "midi", "--clock-out"), "gives the clock itself"),
-        (("--in", "stage", "--out", "builtin", "--clock-out"), "--clock-out"),
+        (("--in", "stage", "--out", "builtin", "--clock-out", "--bpm", "96"), "takes no clock"),
     ],
     ids=["unknown clock", "clock to its own master", "clock to the synthesiser"],
 )
