@@ -38,6 +38,7 @@ import rtmidi
 SPIN_NS = 500_000
 PATIENCE_S = 10.0
 BATCH_S = 0.002
+CALLBACK_S = 0.02
 
 
 class Stamped(NamedTuple):
@@ -112,11 +113,19 @@ class Ports:
         self._open: list[Any] = []
         self.connect()
 
-    def connect(self) -> None:
+    def close(self) -> None:
+        """A callback that is under way gets the time to end: RtMidi waits for it, and holds the interpreter."""
+        for port in self._open:
+            if isinstance(port, rtmidi.MidiIn):
+                port.cancel_callback()
+        time.sleep(CALLBACK_S)
         for port in self._open:
             port.close_port()
             port.delete()
         self._open.clear()
+
+    def connect(self) -> None:
+        self.close()
         if self._source is not None:
             port = self._opened(rtmidi.MidiIn, self._source, "observer-in")
             port.ignore_types(sysex=False, timing=False, active_sense=False)
@@ -208,6 +217,7 @@ class Observer:
                 else:
                     break
         finally:
+            self._ports.close()
             notes, pedals = sound(list(self._received))
             whole = {"sent": self._sent, "received": self._received, "sounding": sorted(notes), "pedals": list(pedals)}
             self._tell(all=whole)

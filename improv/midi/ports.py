@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ APIS = {
     "coremidi": rtmidi.API_MACOSX_CORE,
     "winmm": rtmidi.API_WINDOWS_MM,
 }
+CALLBACK_S = 0.02  # is enough for what a callback does
 BRIDGES = ("system", "a2j")
 LOOPMIDI = "Windows has no virtual MIDI ports of its own: make one with loopMIDI and name it with --in or --out"
 
@@ -136,8 +138,10 @@ class Input:
         self.name = _open(self._port, name, "improv in")
 
     def close(self) -> None:
-        # The callback goes first: RtMidi can deadlock where a port closes under its running callback.
+        # The callback goes first, and one that is under way gets the time to end: RtMidi waits for the driver's
+        # thread, and that for the interpreter, which is not let go meanwhile.
         self._port.cancel_callback()
+        time.sleep(CALLBACK_S)
         self._port.close_port()
         self._port.delete()
 
