@@ -83,6 +83,7 @@ def listen(
     source: Annotated[str | None, Flag("--in", help="The port you play on: its name or part of it.")] = None,
     sink: Annotated[str | None, Flag("--out", help="The port it plays on, or `builtin`.")] = None,
     virtual: Annotated[bool | None, Flag("--virtual", help="Open a port of its own for each side not named.")] = None,
+    wait: Annotated[bool | None, Flag("--wait", help="Wait for a port that is not there yet.")] = None,
     thru: Annotated[bool | None, Flag("--thru/--no-thru", help="Send your own notes on as well.")] = None,
     in_channel: Annotated[int | None, Flag("--in-channel", help="Listen to this channel only.")] = None,
     out_channel: Annotated[int | None, Flag("--out-channel", help="The channel it plays on.")] = None,
@@ -120,7 +121,7 @@ def listen(
     with _at_the_door():
         settings = _live_settings(
             config, weights=weights, style=style, temperature=temperature, top_p=top_p, bpm=bpm,
-            random_seed=random_seed, api=api, virtual=virtual, thru=thru, in_channel=in_channel,
+            random_seed=random_seed, api=api, virtual=virtual, wait=wait, thru=thru, in_channel=in_channel,
             out_channel=out_channel, thru_channel=thru_channel, turn_cc=turn_cc, tap_cc=tap_cc, clock=clock,
             clock_in=clock_in, clock_offset_ms=clock_offset_ms, clock_out=clock_out, click=click, metre=metre,
             mode=mode, bars=bars, enter=enter, grid=grid, quantize=quantize, out_latency_ms=out_latency_ms,

@@ -38,6 +38,7 @@ class PortSettings:
     input: str | None = None
     output: str | None = None  # a port, or `builtin`
     virtual: bool = False
+    wait: bool = False  # for a port that is not there yet
     clock: str | None = None  # the input the beat comes from; None: the one that is played
     api: str = "auto"
     aliases: Mapping[str, str] = field(default_factory=dict)
@@ -212,6 +213,7 @@ FLAGS = {
     "ports.input": "--in",
     "ports.output": "--out",
     "ports.virtual": "--virtual",
+    "ports.wait": "--wait",
     "ports.api": "--api",
     "channels.input": "--in-channel",
     "channels.output": "--out-channel",

@@ -8,25 +8,27 @@ import queue
 import secrets
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from improv.clock import now_ns
 from improv.config import MS, Settings
 from improv.engine import Engine
-from improv.loop import Inbox, Loop, OutletLost, Quit, be_prompt
+from improv.loop import Inbox, Loop, OutletLost, OutletOpen, Quit, be_prompt
 from improv.midi import ports
 from improv.midi.ears import Ears, clock_ears
 from improv.midi.link import Link
 from improv.midi.outlet import LET_GO, Duties, Frame, ProcessOutlet, Target
 from improv.midi.recorder import Recorder, session_path, writable_folder
-from improv.midi.watch import Watch
+from improv.midi.watch import EVERY_S, Watched
 from improv.music.events import InputLost, Retime
 from improv.music.timeline import Timeline
 from improv.net import weights
 from improv.net.weights import Card
+from improv.patchbay import Patchbay, Plug
 from improv.wiring import Wiring, find_ports
 
+OUTLET = 0  # of the plugs
 ONE_SIGNAL_NS = 100_000_000  # a group and its members are often told the same thing twice
 
 
@@ -35,7 +37,10 @@ def listen(settings: Settings, card: Card) -> int:
     inbox: Inbox = queue.SimpleQueue()
     with _signals(inbox):
         folder = writable_folder(Path(settings.record)) if settings.record is not None else None
-        session = _Session(settings, card, find_ports(settings), inbox, Recorder() if folder is not None else None)
+        wiring = _wait_for_ports(settings, inbox) if settings.ports.wait else find_ports(settings)
+        if wiring is None:
+            return 0
+        session = _Session(settings, card, wiring, inbox, Recorder() if folder is not None else None)
         try:
             session.run()
         finally:
@@ -46,6 +51,42 @@ def listen(settings: Settings, card: Card) -> int:
     return 0
 
 
+def _wait_for_ports(settings: Settings, inbox: Inbox) -> Wiring | None:
+    """The ports, as soon as all of them are there; None: a Quit came first."""
+    said = False
+    while True:
+        try:
+            return find_ports(settings)
+        except ports.Absent as absent:
+            if not said:
+                print(f"improv: {absent}; waiting for it", file=sys.stderr, flush=True)
+            said = True
+        with contextlib.suppress(queue.Empty):
+            inbox.get(timeout=EVERY_S)
+            return None
+
+
+class _Inlet:
+    """An input that may be closed and opened again."""
+
+    def __init__(self, open_port: Callable[[str | None], ports.Input], lost: Callable[[], None]) -> None:
+        """`lost` is called when it is unplugged, though not at the end."""
+        self._open_port, self._lost = open_port, lost
+        self._port: ports.Input | None = None
+
+    def plug(self, name: str | None) -> None:
+        self._port = self._open_port(name)
+
+    def unplug(self) -> None:
+        self.close()
+        self._lost()
+
+    def close(self) -> None:
+        if self._port is not None:
+            self._port.close()
+            self._port = None
+
+
 class _Session:
     """Everything that is open while it listens."""
 
@@ -53,22 +94,23 @@ class _Session:
         self._settings, self._card, self._wiring = settings, card, wiring
         self._inbox, self.recorder = inbox, recorder
         self._target = Target(wiring.api, wiring.sink, wiring.builtin, duties=_duties(settings))
-        outlet = self._start_outlet(self._target)
+        self._patchbay = Patchbay()
+        self._outlet = self._start_outlet(self._target)
         try:
             net = weights.network(card)  # while the outlet's process starts
             seed = settings.random_seed if settings.random_seed is not None else secrets.randbelow(10**9)
             engine = Engine(net, settings.musicianship(seed))
-            outlet.wait_until_ready()
-            self._loop = Loop(engine, inbox, outlet, settings.channels.output, recorder)
+            self._outlet.wait_until_ready()
+            self._loop = Loop(engine, inbox, self._outlet, settings.channels.output, recorder)
             with contextlib.ExitStack() as open_ends:
-                self._open(open_ends)
+                self._plugs = list(self._open(open_ends))
                 self._open_ends = open_ends.pop_all()
         except BaseException:
-            outlet.close()
+            self._outlet.close()
             raise
         self.tally = self._loop.tally
 
-    def _open(self, ends: contextlib.ExitStack) -> None:
+    def _open(self, ends: contextlib.ExitStack) -> Iterator[Plug]:
         """The player's port, and where the beat comes from."""
         settings, wiring = self._settings, self._wiring
         by_midi = settings.beat.clock == "midi"
@@ -81,12 +123,20 @@ class _Session:
             self._loop.forward if wiring.thru else None,
             clock=here,
         )
-        source = ports.Input(wiring.api, wiring.source, ears.hear, clock=here)
+        yield Plug(Watched("output", wiring.sink), wiring.said_sink, self._unplug_outlet, self._plug_outlet)
+        source = _Inlet(lambda name: ports.Input(wiring.api, name, ears.hear, clock=here), self._input_lost)
         ends.callback(source.close)
+        source.plug(wiring.source)
+        yield Plug(Watched("input", wiring.source), wiring.said_source, source.unplug, source.plug)
         if by_midi and wiring.clock is not None:
             # The played input may bring a clock of its own: only the named one is heard.
-            port = ports.Input(wiring.api, wiring.clock, clock_ears(self._inbox.put), "improv-clock", clock=True)
-            ends.callback(port.close)
+            heard = clock_ears(self._inbox.put)
+            master = _Inlet(
+                lambda name: ports.Input(wiring.api, name, heard, "improv-clock", clock=True), lambda: None
+            )
+            ends.callback(master.close)
+            master.plug(wiring.clock)
+            yield Plug(Watched("input", wiring.clock), f'the clock "{wiring.clock}"', master.unplug, master.plug)
         if settings.beat.clock == "link":
             link = Link(settings.bpm or 120.0, settings.beat.bar, self._inbox.put)
             ends.callback(link.close)
@@ -95,35 +145,37 @@ class _Session:
         """Until a Quit is posted; leaves silence."""
         be_prompt()
         print(self._wiring.describe(self._settings, self._card.name), flush=True)
-        source = self._wiring.source
         if self._settings.beat.clock == "internal" and self._settings.bpm is not None:
             now = now_ns()  # slaves know the tempo before the first note
             self._inbox.put(
                 Retime(now, Timeline(self._settings.bpm, now, metre=self._settings.beat.bar), jump=True)
             )
-        watch = None if source is None else Watch(self._wiring.api, source, self._input_lost)
-        with self._open_ends:
-            try:
-                self._loop.run(self._replace_outlet)
-            finally:
-                if watch is not None:
-                    watch.close()
+        with self._open_ends as ends:
+            self._patchbay.mind(self._wiring.api, self._plugs)
+            ends.callback(lambda: self._outlet.close())  # the last one, which the loop may not have heard of
+            ends.callback(self._patchbay.close)
+            self._loop.run()
 
     def _start_outlet(self, target: Target) -> ProcessOutlet:
-        return ProcessOutlet(target, self._inbox.put, lambda: self._inbox.put(OutletLost()))
+        return ProcessOutlet(target, self._inbox.put, lambda: self._patchbay.broken(OUTLET))
 
-    def _replace_outlet(self) -> ProcessOutlet:
-        print("improv: the outlet died; everything is released and it starts anew", file=sys.stderr, flush=True)
+    # On the patchbay's thread
+
+    def _unplug_outlet(self) -> None:
+        self._inbox.put(OutletLost())
+        self._outlet.close()
+
+    def _plug_outlet(self, name: str | None) -> None:
+        """Its channels are cleared first: nobody knows what sounds there."""
         named, clicks = self._settings.channels, self._settings.beat.click
         channels = {named.output, named.thru, *([named.click] if clicks else [])}
-        outlet = self._start_outlet(self._target._replace(release=tuple(sorted(channels))))
+        outlet = self._start_outlet(self._target._replace(port=name, release=tuple(sorted(channels))))
         outlet.wait_until_ready()
-        return outlet
+        self._outlet = outlet
+        self._inbox.put(OutletOpen(outlet))
 
     def _input_lost(self) -> None:
-        """Called on the watch's thread."""
-        gone = f'the input "{self._wiring.source}" went away; what it held is released'
-        print(f"improv: {gone}", file=sys.stderr, flush=True)
+        """What it held is released."""
         now = now_ns()
         self._loop.forward(Frame(now, LET_GO))
         self._inbox.put(InputLost(now))

@@ -22,16 +22,23 @@ class Quit(NamedTuple):
     """Asks the loop to end."""
 
 
-class OutletLost(NamedTuple):
-    """The outlet's process died."""
-
-
-Inbox = queue.SimpleQueue[Heard | Report | Quit | OutletLost]
-
-
 class Outlet(Protocol):
     def put(self, frame: Frame) -> None: ...
     def close(self) -> None: ...
+
+
+class OutletLost(NamedTuple):
+    """What is played is heard by nobody until there is another outlet."""
+
+
+class OutletOpen(NamedTuple):
+    """Another outlet, to take the place of the one that was lost."""
+
+    outlet: Outlet
+
+
+Item = Heard | Report | Quit | OutletLost | OutletOpen
+Inbox = queue.SimpleQueue[Item]
 
 
 class Loop:
@@ -44,7 +51,7 @@ class Loop:
         self._in_force: dict[int, Frame] = {}  # the last of each command that a new outlet needs as well
         self.tally = Tally()
 
-    def run(self, replace_outlet: Callable[[], Outlet] | None = None, until: Callable[[], bool] | None = None) -> None:
+    def run(self, until: Callable[[], bool] | None = None) -> None:
         """Until a Quit is posted, or `until` says so. Whatever ends it, it leaves silence."""
         try:
             while until is None or not until():
@@ -52,13 +59,9 @@ class Loop:
                 if isinstance(item, Quit):
                     return
                 if isinstance(item, OutletLost):
-                    if replace_outlet is None:
-                        return
                     self._engine.silence(now_ns())
-                    self.outlet.close()
-                    self.outlet = replace_outlet()
-                    for frame in self._in_force.values():
-                        self.outlet.put(frame)
+                elif isinstance(item, OutletOpen):
+                    self._change_outlet(item.outlet)
                 elif isinstance(item, Sent):
                     self._sent(item)
                 else:
@@ -68,11 +71,16 @@ class Loop:
             self.outlet.close()
             self._drain()
 
+    def _change_outlet(self, outlet: Outlet) -> None:
+        self.outlet = outlet
+        for frame in self._in_force.values():
+            outlet.put(frame)
+
     def forward(self, frame: Frame) -> None:
         """Send at once, past the engine. Called on the driver's thread."""
         self.outlet.put(frame)
 
-    def _wait(self) -> Heard | Report | Quit | OutletLost | None:
+    def _wait(self) -> Item | None:
         """The next item, or None when the engine's deadline or the heartbeat is due."""
         now = now_ns()
         if now - self._beat_ns >= HEARTBEAT_NS:

@@ -19,6 +19,16 @@ class Wiring(NamedTuple):
     thru: bool
     clock: str | None = None  # an input of its own for the clock
 
+    @property
+    def said_source(self) -> str:
+        return f'the input "{self.source}"' if self.source is not None else "its own input"
+
+    @property
+    def said_sink(self) -> str:
+        if self.builtin:
+            return "the built-in synthesiser"
+        return f'the output "{self.sink}"' if self.sink is not None else "its own output"
+
     def describe(self, settings: Settings, weights: str) -> str:
         source = f'"{self.source}"' if self.source else "its own virtual port"
         sink = "the built-in synthesiser" if self.builtin else f'"{self.sink}"' if self.sink else "its own virtual port"

@@ -90,6 +90,19 @@ def _started(name: str, period: int) -> Iterator[Env]:
             process.terminate()
 
 
+def kill_server(env: Env) -> None:
+    """As a crash would; its clients live on."""
+    (server,) = [pid for pid in children(os.getpid()) if f"-n\0{env['JACK_DEFAULT_SERVER']}\0" in _command(pid)]
+    os.kill(server, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def server_again(env: Env) -> Iterator[None]:
+    """Another server in place of the one that was killed."""
+    with _started(env["JACK_DEFAULT_SERVER"], LONG_PERIOD):
+        yield
+
+
 def _wait_until_it_answers(process: subprocess.Popen[bytes], env: Env, patience_s: float = 15.0) -> None:
     ask = [sys.executable, "-c", "import rtmidi; rtmidi.MidiOut(rtmidi.API_UNIX_JACK, name='ask').delete()"]
     until = time.monotonic() + patience_s
@@ -365,8 +378,19 @@ class Daemon:
     @property
     def outlet(self) -> int:
         """The process id of the outlet."""
-        (outlet,) = [pid for pid in children(self.process.pid) if "improv.midi.outlet" in _command(pid)]
+        (outlet,) = self._outlets()
         return outlet
+
+    def _outlets(self) -> list[int]:
+        return [pid for pid in children(self.process.pid) if "improv.midi.outlet" in _command(pid)]
+
+    def wait_for_outlet(self, another_than: int, timeout_s: float = 5.0) -> int:
+        until = time.monotonic() + timeout_s
+        while time.monotonic() < until:
+            if others := set(self._outlets()) - {another_than}:
+                return others.pop()
+            time.sleep(0.02)
+        raise AssertionError("no other outlet was started")
 
     def signal(self, number: int) -> int:
         """Gives the moment it was sent."""

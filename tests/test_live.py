@@ -208,7 +208,7 @@ def test_an_outlet_that_dies_is_replaced(env: Env) -> None:
         first = daemon.outlet
         kill(first)
         assert daemon.err.wait(lambda: bool(daemon.err.lines), 3.0)
-        assert "the outlet died" in daemon.err.lines[0] and len(daemon.err.lines) == 1
+        assert "its own output died" in daemon.err.lines[0] and len(daemon.err.lines) == 1
         assert gone(first)
         player.connect()
         turned_ns = turn(player)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from improv.midi.ports import PortError, match, same_device
+from improv.midi.ports import PortError, found_again, match, same_device
+from improv.midi.watch import Post, Watched
 
 NAMES = ["Midi Through:Port-0 14:0", "nanoKEY2:nanoKEY2 MIDI 1 20:0", "nano", "Stage Piano (2):in"]
 
@@ -48,3 +49,45 @@ def test_no_match_lists_what_is_there(wanted: str) -> None:
 )
 def test_two_ends_of_one_device_are_known_by_their_name(source: str, sink: str, same: bool) -> None:
     assert same_device(source, sink) is same
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["keys", "nanoKEY2:nanoKEY2 MIDI 1 24:0"], "nanoKEY2:nanoKEY2 MIDI 1 24:0"),  # ALSA counts anew
+        (["nanoKEY2:nanoKEY2 MIDI 1 24:0", "nanoKEY2:nanoKEY2 MIDI 1 20:0"], "nanoKEY2:nanoKEY2 MIDI 1 20:0"),
+        (["nanoKEY2:nanoKEY2 MIDI 2 20:1", "nano"], None),
+    ],
+)
+def test_a_port_is_found_again_though_its_driver_counts_anew(names: list[str], found: str | None) -> None:
+    assert found_again("nanoKEY2:nanoKEY2 MIDI 1 20:0", names) == found
+
+
+def looks(post: Post, *inputs: list[str] | None) -> list[tuple[bool, str | None] | None]:
+    """What is said after each look at the inputs; None: the MIDI system is gone."""
+    changes = [post.look(None if names is None else {"input": names, "output": []}) for names in inputs]
+    return [None if change is None else (change.there, change.name) for change in changes]
+
+
+def test_a_port_that_goes_and_comes_is_told_once_each() -> None:
+    post = Post(0, Watched("input", "keys 20:0"))
+    said = looks(post, ["keys 20:0"], [], [], ["keys 24:0"], ["keys 24:0"], None, None, ["keys 24:0"])
+    assert said == [None, (False, "keys 20:0"), None, (True, "keys 24:0"), None, (False, "keys 24:0"), None,
+                    (True, "keys 24:0")]  # fmt: skip
+
+
+def test_a_twin_that_was_there_all_along_is_not_taken_for_it() -> None:
+    post = Post(0, Watched("input", "keys 20:0"))
+    assert looks(post, ["keys 20:0", "keys 24:0"], ["keys 24:0"], ["keys 24:0"]) == [None, (False, "keys 20:0"), None]
+    assert looks(post, ["keys 24:0", "keys 28:0"]) == [(True, "keys 28:0")]
+
+
+def test_one_of_our_own_is_there_as_long_as_the_system_is() -> None:
+    assert looks(Post(0, Watched("output", None)), [], None, []) == [None, (False, None), (True, None)]
+
+
+def test_what_is_missed_is_told_of_at_the_next_look() -> None:
+    post = Post(0, Watched("input", "keys"))
+    looks(post, ["keys"])
+    post.miss()
+    assert looks(post, ["keys"], ["keys"]) == [(True, "keys"), None]

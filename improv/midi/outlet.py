@@ -31,6 +31,7 @@ SPIN_NS = 800_000  # sleep until so long before an event, then spin: a sleep alo
 HEARTBEAT_NS = 250_000_000
 HEARTBEAT_LOST_NS = 1_000_000_000
 BURST, BURST_S = 16, 0.002  # a slow receiver loses messages of a longer burst (seen over JACK at 64 frames)
+CLOSE_S = 3.0
 DRAIN_S = 0.05  # a driver sends what it was given within a few of its periods
 
 PLAY, FORWARD, YIELD, LET_GO, BEAT, LEAVE, TURN, RETIME, LATENCY = range(9)
@@ -297,11 +298,15 @@ class ProcessOutlet:
             self._process.stdin.write(pack_frame(frame))
 
     def close(self) -> None:
-        """Everything off; wait until it is."""
+        """Everything off; wait until it is. One whose driver hangs is not waited for."""
         self._closing = True
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.close()
-        self._process.wait()
+        try:
+            self._process.wait(CLOSE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
         if self._listener is not None:
             self._listener.join()
         self._process.stdout.close()

@@ -7,7 +7,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import rtmidi
 
@@ -21,12 +21,17 @@ APIS = {
     "winmm": rtmidi.API_WINDOWS_MM,
 }
 CALLBACK_S = 0.02  # is enough for what a callback does
+LOOKING = "improv-look"
 BRIDGES = ("system", "a2j")
 LOOPMIDI = "Windows has no virtual MIDI ports of its own: make one with loopMIDI and name it with --in or --out"
 
 
 class PortError(BadInput):
     """A port or MIDI system that is not there; the message says which and what there is instead."""
+
+
+class Absent(PortError):
+    """It may still come: a device that is not plugged in, a server that does not run."""
 
 
 class Ports(NamedTuple):
@@ -48,7 +53,7 @@ def survey() -> list[Ports]:
 
 
 def _look(name: str, api: int) -> Ports:
-    source, sink = rtmidi.MidiIn(api, name="improv-look"), rtmidi.MidiOut(api, name="improv-look")
+    source, sink = rtmidi.MidiIn(api, name=LOOKING), rtmidi.MidiOut(api, name=LOOKING)
     try:
         return Ports(name, source.get_ports(), sink.get_ports())
     finally:
@@ -56,30 +61,92 @@ def _look(name: str, api: int) -> Ports:
         sink.delete()
 
 
-class Looker:
-    """Looks at the inputs of one MIDI system, time and again."""
+class Looker(Protocol):
+    """Looks at the ports of one MIDI system, time and again."""
+
+    @property
+    def lives(self) -> bool:
+        """Whether the system is still the one that was opened."""
+        ...
+
+    def names(self, side: str) -> list[str]:
+        """Of the `input` or the `output` ports."""
+        ...
+
+    def close(self) -> None:
+        """To be called before the system is opened anew: a client that is left over stands in JACK's way."""
+        ...
+
+
+def looker(api: str, died: Callable[[], None]) -> Looker:
+    """`died` is called on a thread of the driver's when a JACK server ends. Raises PortError where none opens."""
+    if api == "jack":
+        with contextlib.suppress(ImportError, OSError):  # without JACK's own library an end goes unnoticed
+            return _JackLooker(died)
+    return _Looker(api)
+
+
+class _Looker:
+    lives = True
 
     def __init__(self, api: str) -> None:
-        with hushed():
-            self._port = rtmidi.MidiIn(APIS[api], name="improv-look")
+        try:
+            with hushed():
+                self._ports = {"input": rtmidi.MidiIn(APIS[api], name=LOOKING)}
+                self._ports["output"] = rtmidi.MidiOut(APIS[api], name=LOOKING)
+        except rtmidi.SystemError:
+            raise PortError(f"{api} does not open here") from None
 
-    def inputs(self) -> list[str]:
+    def names(self, side: str) -> list[str]:
         with hushed():
-            names: list[str] = self._port.get_ports()
+            names: list[str] = self._ports[side].get_ports()
         return names
+
+    def close(self) -> None:
+        for port in self._ports.values():
+            port.delete()
+
+
+class _JackLooker:
+    """Through JACK's own library: RtMidi does not hear that a server ends, and goes on listing what was there."""
+
+    def __init__(self, died: Callable[[], None]) -> None:
+        import jack
+
+        jack.set_error_function(lambda _: None)
+        jack.set_info_function(lambda _: None)
+        self.lives = True
+        self._died = died
+        try:
+            self._client = jack.Client(LOOKING, no_start_server=True)
+        except jack.JackError as error:
+            raise PortError(str(error)) from None
+        self._client.set_shutdown_callback(self._shut_down)
+
+    def _shut_down(self, *_: object) -> None:
+        self.lives = False
+        self._died()
+
+    def names(self, side: str) -> list[str]:
+        """Those that others send to are `output`, as RtMidi has it."""
+        found = self._client.get_ports(is_midi=True, is_output=side == "input", is_input=side == "output")
+        return [port.name for port in found]
+
+    def close(self) -> None:
+        self._client.close()
 
 
 def choose(api: str) -> Ports:
     """The MIDI system to use: the one named, or with `auto` the first that opens."""
     found = survey()
     if not found:
-        raise PortError("no MIDI system opens on this machine; `improv demo` plays without one")
+        raise Absent("no MIDI system opens on this machine; `improv demo` plays without one")
     if api == "auto":
         return found[0]
     for ports in found:
         if ports.api == api:
             return ports
-    raise PortError(f"--api {api}: it does not open here (what does: {', '.join(p.api for p in found)})")
+    raise Absent(f"--api {api}: it does not open here (what does: {', '.join(p.api for p in found)})")
 
 
 def match(wanted: str, names: Sequence[str], aliases: Mapping[str, str], side: str) -> str:
@@ -92,7 +159,7 @@ def match(wanted: str, names: Sequence[str], aliases: Mapping[str, str], side: s
             if fits(fold):
                 return name
     there = "; ".join(names) or "none"
-    raise PortError(f'no {side} port is called "{wanted}" ({side} ports here: {there})')
+    raise Absent(f'no {side} port is called "{wanted}" ({side} ports here: {there})')
 
 
 def _pattern(wanted: str) -> Callable[[str], object]:
@@ -100,6 +167,17 @@ def _pattern(wanted: str) -> Callable[[str], object]:
         return re.compile(wanted, re.IGNORECASE).search
     except re.error:
         return lambda name: False
+
+
+def found_again(name: str, names: Sequence[str]) -> str | None:
+    """The port of that name, or under another number: a driver may count anew when a device is back."""
+    if name in names:
+        return name
+    return next((other for other in names if _numberless(other) == _numberless(name)), None)
+
+
+def _numberless(name: str) -> str:
+    return re.sub(r"\s+\d+$" if sys.platform == "win32" else r"\s+\d+:\d+$", "", name)
 
 
 def same_device(source: str, sink: str) -> bool:
@@ -115,7 +193,7 @@ def _device(name: str) -> str:
     if client in BRIDGES and port:  # every device is a port of these clients of JACK
         return client + re.sub(r"(capture|playback)", "", port)
     if sys.platform == "win32":
-        client = re.sub(r"\s+\d+$", "", client)
+        client = _numberless(client)
     return re.sub(r"[\s_-]*\b(in|out|input|output)$", "", client).strip()
 
 
@@ -131,8 +209,7 @@ class Input:
         clock: bool = False,
     ) -> None:
         """Open the port `name`, or a virtual one where it is None; `clock`: its ticks are heard as well."""
-        with hushed():
-            self._port = rtmidi.MidiIn(APIS[api], name=client)
+        self._port = _client(rtmidi.MidiIn, api, client)
         self._port.ignore_types(sysex=True, timing=not clock, active_sense=True)
         self._port.set_callback(lambda event, _: heard(bytes(event[0])))
         self.name = _open(self._port, name, "improv in")
@@ -150,8 +227,7 @@ class Output:
     """An open output."""
 
     def __init__(self, api: str, name: str | None) -> None:
-        with hushed():
-            self._port = rtmidi.MidiOut(APIS[api], name="improv-out")
+        self._port = _client(rtmidi.MidiOut, api, "improv-out")
         self.name = _open(self._port, name, "improv out")
 
     def send(self, message: bytes) -> None:
@@ -162,15 +238,31 @@ class Output:
         self._port.delete()
 
 
-def _open(port: rtmidi.MidiIn | rtmidi.MidiOut, name: str | None, virtual: str) -> str:
+def _client(kind: type, api: str, name: str) -> Any:
     with hushed():
-        if name is None:
-            if sys.platform == "win32":
-                raise PortError(LOOPMIDI)
-            port.open_virtual_port(virtual)
-            return virtual
-        names = port.get_ports()
-        if name not in names:
-            raise PortError(f'the port "{name}" went away before it could be opened')
-        port.open_port(names.index(name), name=virtual)
-        return name
+        try:
+            return kind(APIS[api], name=name)
+        except rtmidi.SystemError:
+            raise PortError(f"{api} does not open here") from None
+
+
+def _open(port: rtmidi.MidiIn | rtmidi.MidiOut, name: str | None, virtual: str) -> str:
+    """Raises PortError, and leaves nothing open then."""
+    try:
+        with hushed():
+            if name is None:
+                if sys.platform == "win32":
+                    raise PortError(LOOPMIDI)
+                port.open_virtual_port(virtual)
+                return virtual
+            names = port.get_ports()
+            if name not in names:
+                raise PortError(f'the port "{name}" went away before it could be opened')
+            port.open_port(names.index(name), name=virtual)
+            return name
+    except rtmidi.RtMidiError as error:
+        port.delete()
+        raise PortError(f'the port "{name or virtual}" does not open ({error})') from None
+    except PortError:
+        port.delete()
+        raise

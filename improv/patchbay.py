@@ -1,0 +1,90 @@
+"""The open ports of a session: one that goes away is noticed, and opened again when it is back.
+
+On a thread of its own, so that neither the engine nor a driver waits for a port to open.
+"""
+
+from __future__ import annotations
+
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from improv.midi.ports import PortError
+from improv.midi.watch import Change, Watch, Watched
+
+SHORT_LIFE_S = 1.0
+
+
+class Plug(NamedTuple):
+    """A port that is open, and how to close it and open it again; both run on the patchbay's thread."""
+
+    watched: Watched
+    said: str  # its name for people
+    unplug: Callable[[], None]
+    plug: Callable[[str | None], None]  # raises PortError
+
+
+class Broken(NamedTuple):
+    """What was open at the plug of that number ended by itself."""
+
+    number: int
+
+
+class Patchbay:
+    def __init__(self) -> None:
+        self._news: queue.SimpleQueue[Change | Broken | None] = queue.SimpleQueue()
+
+    def mind(self, api: str, plugs: Sequence[Plug]) -> None:
+        """From now on, what is open already."""
+        self._plugs = plugs
+        self._names = [plug.watched.name for plug in plugs]
+        self._opened_s = [-SHORT_LIFE_S] * len(plugs)
+        self._watch = Watch(api, [plug.watched for plug in plugs], self._news.put)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def broken(self, number: int) -> None:
+        """What was open there ended by itself: it is opened anew. Called on any thread."""
+        self._news.put(Broken(number))
+
+    def _run(self) -> None:
+        while (news := self._news.get()) is not None:
+            if isinstance(news, Broken):
+                self._mend(news.number)
+            elif news.there:
+                self._names[news.number] = news.name
+                if self._plug(news.number):
+                    _say(f"{self._plugs[news.number].said} is back")
+            else:
+                _say(f"{self._plugs[news.number].said} went away; it is opened again when it is back")
+                self._plugs[news.number].unplug()
+
+    def _mend(self, number: int) -> None:
+        """At once; what soon ends again has to wait for the next look at the ports."""
+        _say(f"{self._plugs[number].said} died; all is released, and it starts anew")
+        self._plugs[number].unplug()
+        if time.monotonic() - self._opened_s[number] < SHORT_LIFE_S:
+            self._watch.miss(number)
+        else:
+            self._plug(number)
+
+    def _plug(self, number: int) -> bool:
+        try:
+            self._plugs[number].plug(self._names[number])
+        except PortError:
+            self._watch.miss(number)  # it went away again, or is not ready yet
+            return False
+        self._opened_s[number] = time.monotonic()
+        return True
+
+    def close(self) -> None:
+        self._news.put(None)
+        self._thread.join()
+        self._watch.close()
+
+
+def _say(line: str) -> None:
+    print(f"improv: {line}", file=sys.stderr, flush=True)

@@ -1,0 +1,136 @@
+"""Cables that come loose: ports that go away and come back, on a JACK server that may itself die."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from tests.jack import Daemon, Env, Phrase, Player, kill, kill_server, server_again, server_or_skip
+
+pytestmark = pytest.mark.jack
+
+PLAYER, MACHINE = 1, 2  # channels
+NOTICED_S = 3.0  # two seconds, and what a busy machine adds
+KEYS = ("--virtual", "--to", "Stage Piano", "--from", "Stage Return")
+SYNTH = ("--virtual", "--to", "Warm Send", "--from", "Warm Synth")
+NAMED = ("--in", "stage piano", "--out", "warm synth", "--thru", "--random-seed", "1")
+
+
+@pytest.fixture
+def env() -> Iterator[Env]:
+    with server_or_skip() as env:
+        yield env
+
+
+def phrase(spacing_s: float = 0.12) -> Phrase:
+    pitches = (60, 64, 67, 72, 71, 67)
+    strokes = [(n * spacing_s, (0x90, pitch, 80)) for n, pitch in enumerate(pitches)]
+    lifts = [((n + 0.8) * spacing_s, (0x80, pitch, 0)) for n, pitch in enumerate(pitches)]
+    return sorted(strokes + lifts)
+
+
+def said(daemon: Daemon, words: str, count: int = 1, timeout_s: float = NOTICED_S) -> bool:
+    """Wait until so many lines hold the words."""
+    return daemon.err.wait(lambda: sum(words in line for line in daemon.err.lines) >= count, timeout_s)
+
+
+def answers(keys: Player, synth: Player) -> bool:
+    ended_ns = keys.play(phrase())[-1].time_ns
+    return len(synth.wait_for_notes(MACHINE, 2, after_ns=ended_ns)) >= 2
+
+
+def test_an_input_comes_back_and_the_other_side_plays_on(env: Env) -> None:
+    with Player(env, *SYNTH) as synth, contextlib.ExitStack() as cable:
+        keys = cable.enter_context(Player(env, *KEYS))
+        with Daemon(env, *NAMED) as daemon:
+            keys.play(((0.0, (0x90, 60, 80)), (0.0, (0x90, 64, 80)), (0.0, (0xB0, 64, 127)), (0.1, (0x90, 67, 80))))
+            assert synth.wait_for_notes(PLAYER, 3)
+            cable.close()
+            assert said(daemon, "went away")
+            assert synth.wait(lambda: not any(synth.sound(channel=PLAYER)), 1.0), synth.sound()
+            assert synth.wait_for_notes(MACHINE), "what it held no longer holds the turn"
+            with Player(env, *KEYS) as keys:
+                assert said(daemon, "is back")
+                assert answers(keys, synth)
+                assert synth.wait_for_quiet(1.5, 12.0)
+                assert synth.sound() == (set(), set())
+        assert len(daemon.err.lines) == 2, daemon.err.lines
+
+
+def test_an_output_comes_back_and_what_it_held_is_released(env: Env) -> None:
+    with Player(env, *KEYS) as keys, contextlib.ExitStack() as cable:
+        synth = cable.enter_context(Player(env, *SYNTH))
+        with Daemon(env, *NAMED) as daemon:
+            keys.play(((0.0, (0x90, 40, 80)), (0.0, (0xB0, 64, 127))))
+            assert synth.wait_for_notes(PLAYER)
+            cable.close()
+            assert said(daemon, "went away")
+            keys.play(((0.0, (0x80, 40, 0)), (0.0, (0xB0, 64, 0))))
+            keys.play(phrase())  # is heard all the same
+            with Player(env, *SYNTH) as synth:
+                assert said(daemon, "is back")
+                released = synth.wait(lambda: (0x80, 40, 0) in [event.message for event in synth.received], 2.0)
+                assert released, "the synthesiser may still sound what it sounded when the cable came loose"
+                assert answers(keys, synth)
+                assert synth.wait_for_quiet(1.5, 12.0)
+                assert synth.sound() == (set(), set())
+            daemon.signal(signal.SIGINT)
+            assert daemon.wait() == 0
+        assert len(daemon.err.lines) == 2, daemon.err.lines
+        assert "heard 14 notes" in daemon.out.lines[1]
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_a_jack_server_dies_and_is_started_again(env: Env, quick: bool) -> None:
+    with Daemon(env, "--virtual", "--api", "jack", "--thru") as daemon:
+        with Player(env) as player:
+            assert answers(player, player)
+        kill_server(env)
+        assert quick or said(daemon, "went away", 2)
+        with server_again(env):
+            assert said(daemon, "is back", 2, 6.0), daemon.err.lines
+            with Player(env) as player:
+                assert answers(player, player)
+                daemon.signal(signal.SIGTERM)
+                assert daemon.wait() == 0
+                player.wait_for_quiet(0.3, 2.0)
+                assert player.sound() == (set(), set())
+    ours = [line for line in daemon.err.lines if line.startswith("improv")]
+    assert len(ours) == 4, daemon.err.lines
+
+
+def test_it_ends_in_good_order_when_the_jack_server_has_died(env: Env) -> None:
+    with Daemon(env, "--virtual", "--api", "jack") as daemon:
+        kill_server(env)
+        daemon.signal(signal.SIGINT)
+        assert daemon.wait() == 0
+
+
+def test_it_waits_for_ports_that_are_not_there_yet(env: Env) -> None:
+    with Daemon(env, *NAMED, "--wait", wait=False) as daemon, Player(env, *SYNTH) as synth:
+        assert said(daemon, 'no input port is called "stage piano"', timeout_s=20.0)
+        assert daemon.out.lines == []
+        with Player(env, *KEYS) as keys:
+            assert daemon.wait_until_listening()
+            assert answers(keys, synth)
+
+
+def test_while_it_waits_a_signal_ends_it(env: Env) -> None:
+    with Daemon(env, *NAMED, "--wait", wait=False) as daemon:
+        assert said(daemon, "waiting for it", timeout_s=20.0)
+        daemon.signal(signal.SIGINT)
+        assert daemon.wait() == 0
+
+
+def test_an_outlet_that_dies_again_and_again_is_started_once_a_second(env: Env) -> None:
+    with Daemon(env, "--virtual", "--api", "jack", "--thru") as daemon:
+        outlet = daemon.outlet
+        for number in range(1, 4):
+            kill(outlet)
+            assert said(daemon, "died", number)
+            outlet = daemon.wait_for_outlet(outlet)
+        with Player(env) as player:
+            assert answers(player, player)
