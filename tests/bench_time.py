@@ -11,7 +11,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -212,12 +211,23 @@ class Fit(NamedTuple):
 
 
 def fitted(ticks: Sequence[Stamped]) -> Fit:
-    times, numbers = [event.time_ns for event in ticks if event.message[0] == TICK], [0]
-    for before, after in pairwise(times):
-        numbers.append(numbers[-1] + max(1, round((after - before) * BPM * PPQN / 60e9)))  # some may be lost
+    times = [event.time_ns for event in ticks if event.message[0] == TICK]
+    numbers = _numbered(times)
     slope, first = statistics.linear_regression(numbers, [time_ns - times[0] for time_ns in times])
     off_ms = [(time_ns - times[0] - first - n * slope) / MS for n, time_ns in zip(numbers, times, strict=True)]
     return Fit(60e9 / slope / PPQN, off_ms)
+
+
+def _numbered(times: Sequence[int]) -> list[int]:
+    """Which tick each is: those that came late are still in order, those that were lost leave a gap."""
+    period_ns, anchor_ns, numbers = 60e9 / BPM / PPQN, float(times[0]), list[int]()
+    for begin in range(0, len(times), 2 * PPQN):
+        block = times[begin : begin + 2 * PPQN]
+        found = [round((time_ns - anchor_ns) / period_ns) for time_ns in block]
+        anchor_ns += statistics.median(t - anchor_ns - n * period_ns for t, n in zip(block, found, strict=True))
+        numbers += found
+    none_lost = numbers[-1] == len(times) - 1
+    return list(range(len(times))) if none_lost else numbers
 
 
 def clock_out(_: Env) -> Section:
