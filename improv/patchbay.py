@@ -59,7 +59,7 @@ class Patchbay:
                 if self._plug(news.number):
                     _say(f"{self._plugs[news.number].said} is back")
             else:
-                _say(f"{self._plugs[news.number].said} went away; it is opened again when it is back")
+                _say(f"{self._plugs[news.number].said} went away; it will be opened again")
                 self._plugs[news.number].unplug()
 
     def _mend(self, number: int) -> None:

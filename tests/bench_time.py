@@ -49,7 +49,6 @@ TRADE = (*SLAVE, "--mode", "trade", "--bars", "1", "--quantize", "1")
 # The outlet's own process, with a sink in place of a port that keeps when it was given what.
 PROBE = """
 import json, sys, time
-from itertools import pairwise
 from pathlib import Path
 from improv.midi import outlet
 

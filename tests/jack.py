@@ -94,6 +94,7 @@ def kill_server(env: Env) -> None:
     """As a crash would; its clients live on."""
     (server,) = [pid for pid in children(os.getpid()) if f"-n\0{env['JACK_DEFAULT_SERVER']}\0" in _command(pid)]
     os.kill(server, signal.SIGKILL)
+    os.waitpid(server, 0)  # the next one looks whether it still runs
 
 
 @contextlib.contextmanager

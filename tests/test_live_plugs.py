@@ -80,7 +80,7 @@ def test_an_output_comes_back_and_what_it_held_is_released(env: Env) -> None:
             daemon.signal(signal.SIGINT)
             assert daemon.wait() == 0
         assert len(daemon.err.lines) == 2, daemon.err.lines
-        assert "heard 14 notes" in daemon.out.lines[1]
+        assert "heard 13 notes" in daemon.out.lines[1]
 
 
 @pytest.mark.parametrize("quick", [True, False])
@@ -125,12 +125,11 @@ def test_while_it_waits_a_signal_ends_it(env: Env) -> None:
         assert daemon.wait() == 0
 
 
-def test_an_outlet_that_dies_again_and_again_is_started_once_a_second(env: Env) -> None:
+def test_an_outlet_that_dies_again_and_again_is_started_again(env: Env) -> None:
     with Daemon(env, "--virtual", "--api", "jack", "--thru") as daemon:
         outlet = daemon.outlet
-        for number in range(1, 4):
+        for _ in range(3):
             kill(outlet)
-            assert said(daemon, "died", number)
             outlet = daemon.wait_for_outlet(outlet)
         with Player(env) as player:
             assert answers(player, player)
