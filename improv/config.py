@@ -19,6 +19,7 @@ import yaml
 from improv import shipped
 from improv.engine import Musicianship, Time
 from improv.errors import BadInput
+from improv.music.belts import Belts
 from improv.music.grid import Grid
 from improv.music.turns import TurnRules
 from improv.net import codec
@@ -96,7 +97,6 @@ class Settings:
     top_p: float = 0.95
     bpm: float | None = None
     random_seed: int | None = None
-    longest_answer_s: float = 60.0
     forget_s: float = 30.0
     thru: bool | None = None  # None: on for `builtin` and `virtual`
     record: str | None = None
@@ -104,6 +104,7 @@ class Settings:
     bars: int = 4
     out_latency_ms: float = 0.0
     turns: TurnRules = field(default_factory=TurnRules)
+    belts: Belts = field(default_factory=Belts)
     beat: BeatSettings = field(default_factory=BeatSettings)
     controls: ControlSettings = field(default_factory=ControlSettings)
     ports: PortSettings = field(default_factory=PortSettings)
@@ -117,7 +118,7 @@ class Settings:
             turns=self.turns,
             time=self._time(live=listens_for_the_end),
             out_latency_ns=round(self.out_latency_ms * MS),
-            longest_answer_s=self.longest_answer_s,
+            belts=self.belts,
             forget_s=self.forget_s,
             listens_for_the_end=listens_for_the_end,
             seed=seed,
@@ -146,7 +147,6 @@ RANGES: dict[str, tuple[float, float]] = {
     "top_p": (0.01, 1.0),
     "bpm": (20, 400),
     "random_seed": (0, 999_999_999),
-    "longest_answer_s": (1, 600),
     "forget_s": (1, 3600),
     "bars": (1, 64),
     "out_latency_ms": (0, 500),
@@ -163,6 +163,13 @@ RANGES: dict[str, tuple[float, float]] = {
     "turns.stuck_s": (1, 600),
     "turns.least_notes": (1, 100),
     "turns.least_s": (0, 60),
+    "belts.voices": (1, 64),
+    "belts.notes_per_s": (1, 200),
+    "belts.loudest": (2, 127),
+    "belts.lowest": (0, 127),
+    "belts.highest": (0, 127),
+    "belts.longest_note_s": (0.25, 600),
+    "belts.longest_answer_s": (1, 600),
     "channels.input": (1, 16),
     "channels.output": (1, 16),
     "channels.thru": (1, 16),
@@ -242,6 +249,11 @@ def check_together(settings: Settings) -> None:
         raise BadSetting(
             f"`turns.shortest_silence_s` is {turns.shortest_silence_s:g}, above `turns.longest_silence_s`, "
             f"which is {turns.longest_silence_s:g}; change one of them"
+        )
+    belts = settings.belts
+    if belts.lowest > belts.highest:
+        raise BadSetting(
+            f"`belts.lowest` is {belts.lowest}, above `belts.highest`, which is {belts.highest}; change one of them"
         )
 
 

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from improv.music.answer import Turn
+from improv.music.belts import Belts
 from improv.music.conductor import Change, Conductor
 from improv.music.cue import Cue
 from improv.music.damper import Damper, Sounding
@@ -78,7 +79,7 @@ class Musicianship:
     turns: TurnRules = field(default_factory=TurnRules)
     time: Time = field(default_factory=Time)
     out_latency_ns: int = 0  # what is played is sent so much before its time
-    longest_answer_s: float = 60.0
+    belts: Belts = field(default_factory=Belts)
     forget_s: float = 30.0  # of silence, then the memory starts afresh
     listens_for_the_end: bool = True  # False: answers only when asked (`Ask`), and at once
     seed: int = 0
@@ -89,14 +90,14 @@ class Engine:
         self._settings = musicianship
         time = musicianship.time
         self._conductor = Conductor(time.source, time.bpm, time.metre, time.offset_ns)
-        live, longest_ns = musicianship.listens_for_the_end, round(musicianship.longest_answer_s * NS)
+        live, longest_ns = musicianship.listens_for_the_end, round(musicianship.belts.longest_answer_s * NS)
         self._cue = Cue(time.enter, time.grid, live, longest_ns, musicianship.out_latency_ns)
         self._trade = Trade(time.trade_bars)
         self._damper = Damper()
         self._listener = Listener(musicianship.turns)
         self._hearing = Hearing()
         self._meanwhile: list[Sounding] = []  # what the network is to hear once its answer is over
-        self._soloist = Soloist(Reader(net, musicianship.sampling, musicianship.style))
+        self._soloist = Soloist(Reader(net, musicianship.sampling, musicianship.style), musicianship.belts)
         self._asked: Ask | None = None
         self._turn: Turn | None = None  # decided; it begins as soon as all that was heard is read
         self._decided_ns = 0
@@ -363,7 +364,7 @@ class Engine:
             return []
         line = before or self.line
         assert line is not None
-        self._soloist.take_back(line.position(time_ns + self._cue.latency_ns))
+        self._soloist.take_back(time_ns + self._cue.latency_ns, line)
         self._rest(time_ns)
         return [Yield(time_ns)]
 

@@ -23,7 +23,6 @@ from improv.net.weights import Card
 
 LONGEST_SEED_NS = 600 * NS
 PRIMED_BY_NS = 120 * NS  # of a longer seed: its end
-DEFAULT_LONGEST_NS = 60 * NS
 ROUNDING = 1e-6  # of a beat: times are whole nanoseconds, beats are not
 
 
@@ -202,7 +201,7 @@ def _ask(seed: Seed, goal: Goal) -> Ask:
     if goal.seconds is not None:
         return Ask(begin_ns, length_ns=round(goal.seconds * NS))
     first_ns = next(event.time_ns for event in seed.events if isinstance(event, NoteOn))
-    return Ask(begin_ns, notes=goal.notes, like_ns=min(end_ns - first_ns, DEFAULT_LONGEST_NS))
+    return Ask(begin_ns, notes=goal.notes, like_ns=end_ns - first_ns)
 
 
 def _next(line: Timeline, time_ns: int, beats: float, origin_beat: float) -> int:

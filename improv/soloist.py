@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from improv.music.answer import Answer, Planned, Turn
+from improv.music.belts import Belts, Pace
 from improv.music.events import Late, NoteOff, NoteOn
 from improv.music.timeline import NS, ROUNDING, Timeline
 from improv.net import codec
@@ -21,6 +22,7 @@ from improv.net.codec import Token
 from improv.net.stream import Limits, Reader, Stream
 
 AHEAD_NS = NS // 2  # how far ahead of its time an answer is planned
+FAR = 1 << 62  # ticks
 KEPT_NS = NS  # planned events stay revocable for so long after they were due
 
 
@@ -32,21 +34,30 @@ class Sound(NamedTuple):
     pitch: int
     velocity: int = 0
 
-    def ends(self, pitch: int) -> bool:
-        return self.pitch == pitch and not self.on
-
     def event(self, line: Timeline) -> NoteOn | NoteOff:
         time_ns = line.time_ns(self.position)
         return NoteOn(time_ns, self.pitch, self.velocity) if self.on else NoteOff(time_ns, self.pitch)
 
 
+class Struck(NamedTuple):
+    """When and where a note begins, and the tick that was drawn. The first one began first."""
+
+    time_ns: int
+    position: float
+    tick: int
+
+
 class Soloist:
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
+    def __init__(self, reader: Reader, belts: Belts) -> None:
+        self._reader, self._belts = reader, belts
+        self._pace = Pace(belts.notes_per_s)
+        self._longest_note_ns = round(belts.longest_note_s * NS)
+        self._velocities = codec.velocities_to(belts.loudest)
         self.stream: Stream | None = None
         self.answer: Answer[Stream] | None = None
         self._waiting: list[Sound] = []  # in order
-        self._struck: dict[int, tuple[int, float]] = {}  # of each pitch: the tick drawn, and where it sounds
+        self._struck: dict[int, Struck] = {}  # of each pitch, the last
+        self._onset = -math.inf  # of the last note
         self._lag_ticks = 0.0  # how much later than planned the rest of the answer sounds,
         self._lags_from = math.inf  # from where it was planned on
 
@@ -59,12 +70,17 @@ class Soloist:
     def begin(self, turn: Turn, dice: tuple[int, ...], line: Timeline) -> list[NoteOn | NoteOff]:
         """The first note: its `dt` is the silence that really passed, only pitch and velocity are drawn."""
         stream = self.stream or self._reader.start(round(turn.begin), line)
-        answer = self.answer = Answer(turn, max(round(turn.begin), stream.last.tick))
+        answer = self.answer = Answer(turn, max(round(turn.begin), stream.last.tick), self._belts)
+        answer.keep_to(line)
         self._reader.reseed(dice)
-        self._waiting, self._struck = [], {}
+        self._waiting, self._struck, self._onset = [], {}, -math.inf
         self._lag_ticks, self._lags_from = 0.0, math.inf
-        silence = answer.begin_tick - stream.last.tick
-        limits = Limits(silence, silence, off=False, pitches=answer.pitches)
+        tick = max(answer.begin_tick, self._begins_from(answer, 0, line))
+        if answer.ends_before(tick, on=True):  # the answer before was too fast to leave it any room
+            answer.closing, self.stream = True, stream
+            return []
+        silence = tick - stream.last.tick
+        limits = Limits(silence, silence, off=False, pitches=answer.pitches, velocities=self._velocities)
         self._play(answer, stream, self._reader.draw(stream, limits, line), line)
         return self._ripe(answer, line)
 
@@ -79,10 +95,13 @@ class Soloist:
         answer, stream = self.answer, self.stream
         assert answer is not None and stream is not None
         answer.forget_before(line.position(now - KEPT_NS))
-        token = None if answer.closing else self._draw(answer, stream, line)
+        self._pace.forget_before(now - KEPT_NS)
+        answer.keep_to(line)
+        sounding = np.flatnonzero(stream.held).tolist()
+        token = None if answer.closing else self._draw(answer, stream, sounding, line)
         if token is None or answer.ends_before(token.tick, token.what < codec.OFF):
             answer.closing = True
-            token = self._draw_end(answer, stream, line)
+            token = self._draw_end(answer, stream, sounding, line)
         if token is None:
             answer.over = answer.turn.end if answer.turn.exact else self._last(answer)
         else:
@@ -99,10 +118,12 @@ class Soloist:
         """The answer has been played."""
         self.answer = None
 
-    def take_back(self, position: float) -> None:
-        """The answer ends: what would sound after `position` never was."""
+    def take_back(self, time_ns: int, line: Timeline) -> None:
+        """The answer ends: what would sound later never was."""
         answer, self.answer = self.answer, None
         assert answer is not None
+        self._pace.take_back(time_ns)
+        position = line.position(time_ns)
         sounded = max(position - self._lag_ticks, min(position, self._lags_from))
         self.stream = answer.rewind(sounded) or self.stream
 
@@ -113,68 +134,124 @@ class Soloist:
 
     # What is drawn
 
-    def _draw(self, answer: Answer[Stream], stream: Stream, line: Timeline) -> Token:
-        limits = self._limits(answer, stream)
+    def _draw(self, answer: Answer[Stream], stream: Stream, sounding: list[int], line: Timeline) -> Token:
+        last = stream.last.tick
+        left = self._ends_by(sounding, line) - last
+        if left <= 0:
+            return self._end(stream, [pitch for pitch in sounding if self._ends_by([pitch], line) <= last], 0)
+        limits = self._limits(answer, last, len(sounding), left, line)
         token = self._reader.draw(stream, limits, line)
-        if limits.on and token.what >= codec.OFF and token.tick - stream.last.tick >= limits.most:
+        if limits.on and token.what >= codec.OFF and left > limits.most <= token.tick - last:
             token = self._reader.draw(stream, limits._replace(least=limits.most, off=False), line)
         return token
 
-    def _limits(self, answer: Answer[Stream], stream: Stream) -> Limits:
-        """What may come next in an answer in the player's manner."""
-        last = stream.last.tick
-        from_tick, to_tick = (tick - last for tick in answer.hurry)
-        thin = int(stream.held.sum()) < answer.most_voices
-        gap = (max(0, from_tick + 1) if thin else 0, to_tick)
-        most = max(0, answer.rest_by - last)
-        return Limits(most=most, gap=gap if gap[0] < gap[1] else (0, 0), on=thin, pitches=answer.pitches)
+    def _limits(self, answer: Answer[Stream], last: int, voices: int, left: int, line: Timeline) -> Limits:
+        """What may come after a tick in an answer in the player's manner, while so many voices sound.
 
-    def _draw_end(self, answer: Answer[Stream], stream: Stream, line: Timeline) -> Token | None:
+        One of them has to end in so many ticks.
+        """
+        chord, after = (tick - last for tick in answer.hurry)
+        thin = voices < answer.most_voices
+        begins_from = self._begins_from(answer, voices, line) - last
+        chord = max(0, chord + 1) if thin and begins_from <= 0 else 0
+        if chord >= after:
+            chord = after = 0
+        return Limits(
+            most=min(max(0, answer.rest_by - last, begins_from), left),
+            chord=chord,
+            on_from=max(after, begins_from),
+            off_from=min(after, left),
+            on=thin,
+            off=voices > 0,
+            pitches=answer.pitches,
+            velocities=self._velocities,
+        )
+
+    def _begins_from(self, answer: Answer[Stream], voices: int, line: Timeline) -> int:
+        """The first tick at which the belts let another note begin, while so many voices sound."""
+        places = []
+        if (next_ns := self._pace.next_ns()) is not None:
+            places.append(line.position(next_ns))
+        drawn_together = [end for end in self._ends if self._struck[end.pitch].position == self._onset]
+        if voices + len(drawn_together) >= self._belts.voices:  # these cannot make room on their line of the grid
+            places.append(self._onset)
+        return max(map(answer.tick_from, places), default=answer.begin_tick)
+
+    def _ends_by(self, sounding: list[int], line: Timeline) -> int:
+        """The tick by which the first of some notes has to end: one more is left for the order within a tick."""
+        if not sounding:
+            return FAR
+        first = min([self._struck[pitch] for pitch in sounding])
+        return first.tick + int(line.position(first.time_ns + self._longest_note_ns) - first.position) - 1
+
+    def _draw_end(self, answer: Answer[Stream], stream: Stream, sounding: list[int], line: Timeline) -> Token | None:
         """The end of a note that sounds: nothing else is left to play."""
-        sounding = np.flatnonzero(stream.held)
-        if not len(sounding):
+        if not sounding:
             return None
-        left = answer.close_by - stream.last.tick
+        left = min(answer.close_by, self._ends_by(sounding, line)) - stream.last.tick
         if left > 1:
             return self._reader.draw(stream, Limits(0, left, on=False), line)
-        wait = max(0, left)
-        fitting = np.flatnonzero(codec.allowed(stream.held, stream.last.what, wait)[codec.OFF :])
-        if not len(fitting):  # within a tick note-offs come first, and upwards
-            wait, fitting = wait + 1, sounding
-        return Token(stream.last.tick + wait, codec.OFF + int(fitting[0]), codec.NO_VELOCITY)
+        return self._end(stream, sounding, max(0, left))
+
+    def _end(self, stream: Stream, pitches: list[int], wait: int) -> Token:
+        """The end of one of some notes, after so many ticks. Within a tick note-offs come first, and upwards."""
+        fitting = codec.allowed(stream.held, stream.last.what, wait)[codec.OFF :]
+        pitch = next((pitch for pitch in pitches if fitting[pitch]), None)
+        if pitch is None:
+            pitch, wait = pitches[0], wait + 1
+        return Token(stream.last.tick + wait, codec.OFF + pitch, codec.NO_VELOCITY)
 
     # What sounds
 
     def _play(self, answer: Answer[Stream], stream: Stream, token: Token, line: Timeline) -> None:
-        position = self._strike(answer, token) if token.what < codec.OFF else self._release(answer, token)
+        on = token.what < codec.OFF
+        position = self._strike(answer, stream, token, line) if on else self._release(answer, token, line)
         answer.ahead.append(Planned(position, stream))
         self.stream = self._reader.feed(stream, token, line)
 
-    def _strike(self, answer: Answer[Stream], token: Token) -> float:
+    def _strike(self, answer: Answer[Stream], stream: Stream, token: Token, line: Timeline) -> float:
         """A note begins. If it sounds already it ends first; struck twice on one line of the grid it is one note."""
         pitch, position = token.what, answer.onset(token.tick) + answer.turn.lean_ticks
         answer.strike(token.tick)
-        _, struck = self._struck.get(pitch, (0, -math.inf))
-        ends = [sound for sound in self._waiting if sound.ends(pitch) and sound.position >= position]
-        for end in ends:
+        before = self._struck.get(pitch)
+        again = [end for end in self._ends if end.pitch == pitch and end.position >= position]
+        for end in again:
             self._waiting.remove(end)
-        if position > struck:
-            for end in ends:
+        if before is None or position > before.position:
+            for end in again:
                 bisect.insort(self._waiting, end._replace(position=position))
+            self._make_room(stream, position)
             bisect.insort(self._waiting, Sound(position, True, pitch, codec.velocity_of(token.velocity)))
-            self._struck[pitch] = token.tick, position
+            struck = self._struck[pitch] = Struck(line.time_ns(position), position, token.tick)
+            self._pace.begin(struck.time_ns)
+            self._onset = position
             answer.notes += 1
         return position
 
-    def _release(self, answer: Answer[Stream], token: Token) -> float:
-        """A note ends: it keeps the length it was given, up to the end of the turn."""
+    def _make_room(self, stream: Stream, position: float) -> None:
+        """On the grid, notes may still sound that the network has ended: those beyond the belt end here."""
+        later = [end for end in self._ends if end.position > position]
+        surplus = int(stream.held.sum()) + len(later) + 1 - self._belts.voices if later else 0
+        begun = [end for end in later if self._struck[end.pitch].position < position]
+        for end in begun[: max(0, surplus)]:
+            self._waiting.remove(end)
+            bisect.insort(self._waiting, end._replace(position=position))
+
+    def _release(self, answer: Answer[Stream], token: Token, line: Timeline) -> float:
+        """A note ends: it keeps the length it was given, up to the belt's and to the end of the turn."""
         pitch = token.what - codec.OFF
-        drawn, struck = self._struck[pitch]
-        position = struck + token.tick - drawn
-        if answer.turn.exact:
-            position = min(position, answer.turn.end)
+        struck = self._struck[pitch]
+        drawn = struck.position + token.tick - struck.tick
+        longest = line.position(struck.time_ns + self._longest_note_ns)  # which one struck twice on a line may pass
+        latest = answer.latest if answer.latest > struck.position else struck.position + 1
+        position = min(max(min(drawn, longest), self._ripe_by(answer)), latest)
         bisect.insort(self._waiting, Sound(position, False, pitch))
         return position
+
+    @property
+    def _ends(self) -> list[Sound]:
+        """Of the notes that the network has ended already, in order."""
+        return [sound for sound in self._waiting if not sound.on]
 
     def _last(self, answer: Answer[Stream]) -> float:
         return max((planned.position for planned in answer.ahead), default=answer.turn.begin)

@@ -7,8 +7,9 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
+from improv.music.belts import Belts
 from improv.music.grid import Grid
-from improv.music.timeline import FREE_BPM, NS, TICKS_PER_BEAT
+from improv.music.timeline import FREE_BPM, NS, ROUNDING, TICKS_PER_BEAT, Timeline
 from improv.music.turns import CHORD_NS, UNKNOWN_SPACING_NS, Phrase
 
 EARLIEST, LATEST = 0.75, 1.25  # of the phrase's length: where an answer may end
@@ -18,9 +19,8 @@ LEAST_REST_S = 0.75
 TAIL_S = 2  # the last notes sound on for at most so long
 FASTER = 2  # times the player's spacing: its chords come at most so fast
 MORE_VOICES = 2  # than the player's
-MOST_VOICES = 12
+LAST_TICKS = 2  # room for a lean and for the shortest note, before the last moment
 BEYOND = 12  # semitones below and above what the player touched
-KEYS = (21, 108)  # of a piano
 
 S = TypeVar("S")
 
@@ -48,6 +48,7 @@ class Turn(NamedTuple):
     end: float
     manner: Manner
     exact: bool  # end there, to the letter, instead of where the music breathes
+    latest_ns: int | None = None  # nothing of it sounds later than this; None: its length was asked for
     notes: int | None = None  # end after so many notes
     grid: Grid = Grid()
     lean_ticks: float = 0.0  # how far after its place each onset sounds
@@ -68,6 +69,10 @@ class Answer(Generic[S]):
 
     turn: Turn
     begin_tick: int  # as the network counts: after `turn.begin` where what it heard last lies there
+    belts: Belts
+    pitches: tuple[int, int] = field(init=False)  # the lowest and the highest it may strike
+    most_voices: int = field(init=False)
+    latest: float = field(init=False)  # nothing sounds after this place
     onset_tick: int = field(init=False)  # of the last note planned
     chord_tick: int = field(init=False)  # of the first note of its chord
     notes: int = 0
@@ -77,6 +82,17 @@ class Answer(Generic[S]):
 
     def __post_init__(self) -> None:
         self.onset_tick = self.chord_tick = self.begin_tick
+        self.latest = self.turn.end if self.turn.exact else math.inf
+        manner, belts = self.turn.manner, self.belts
+        low, high = max(belts.lowest, manner.low - BEYOND), min(belts.highest, manner.high + BEYOND)
+        low, high = self.pitches = (low, high) if high - low >= 2 * BEYOND else (belts.lowest, belts.highest)
+        self.most_voices = min(manner.voices + MORE_VOICES, belts.voices, high - low + 1)
+
+    def keep_to(self, line: Timeline) -> None:
+        """The last moment is where the timeline in force says."""
+        if self.turn.latest_ns is not None:
+            latest = line.position(self.turn.latest_ns) - LAST_TICKS
+            self.latest = min(latest, self.turn.end) if self.turn.exact else latest
 
     def position(self, tick: int) -> float:
         """Where in the turn a tick of the network lies."""
@@ -85,6 +101,11 @@ class Answer(Generic[S]):
     def onset(self, tick: int) -> float:
         """Where a note that is drawn there begins, but for the lean."""
         return self.turn.grid.onset(self.position(tick), self.turn.begin)
+
+    def tick_from(self, position: float) -> int:
+        """The first tick from which on no note that is drawn begins before that place."""
+        turn = self.turn
+        return self.begin_tick + math.ceil(position + turn.grid.reach_ticks - turn.lean_ticks - turn.begin - ROUNDING)
 
     def _ticks(self, seconds: float) -> int:
         return int(seconds * self.turn.ticks_per_s)
@@ -102,11 +123,13 @@ class Answer(Generic[S]):
         """Whether a note-on or note-off that is drawn there would come after the end."""
         turn, position = self.turn, self.position(tick)
         if not on:
-            return turn.exact and position > turn.end
+            return position > self.latest
         if turn.notes is not None:
             return self.notes >= turn.notes
+        if max(position, self.onset(tick)) >= self.latest:
+            return True
         if turn.exact:
-            return max(position, self.onset(tick)) >= turn.end
+            return False
         length = turn.end - turn.begin
         breath = position - max(self.position(self.onset_tick), turn.begin + EARLIEST * length)
         return breath >= BREATH * self._spacing_ticks or position > turn.begin + LATEST * length
@@ -122,17 +145,6 @@ class Answer(Generic[S]):
         return self.chord_tick + self._chord_ticks, self.chord_tick + self._spacing_ticks // FASTER
 
     @property
-    def pitches(self) -> tuple[int, int]:
-        """The lowest and the highest pitch it may strike."""
-        manner = self.turn.manner
-        low, high = max(KEYS[0], manner.low - BEYOND), min(KEYS[1], manner.high + BEYOND)
-        return (low, high) if high - low >= 2 * BEYOND else KEYS
-
-    @property
-    def most_voices(self) -> int:
-        return min(self.turn.manner.voices + MORE_VOICES, MOST_VOICES)
-
-    @property
     def rest_by(self) -> int:
         """The tick by which the next note must begin."""
         return self.onset_tick + max(LONGEST_REST * self._spacing_ticks, self._ticks(LEAST_REST_S))
@@ -141,7 +153,9 @@ class Answer(Generic[S]):
     def close_by(self) -> int:
         """The tick by which the last note must have ended."""
         tail = self.onset_tick + self._ticks(TAIL_S)
-        return min(tail, math.floor(self.turn.end - self.turn.begin) + self.begin_tick) if self.turn.exact else tail
+        if self.position(tail) <= self.latest:
+            return tail
+        return math.floor(self.latest - self.turn.begin) + self.begin_tick
 
     def rewind(self, position: float) -> S | None:
         """Where the network stood after the last event that sounds by then; None: nothing is to be undone."""

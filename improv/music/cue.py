@@ -32,9 +32,13 @@ class Cue:
     def turn(self, now: int, phrase: Phrase | None, ask: Ask, line: Timeline) -> Turn:
         """About as long as the phrase, and in time up to a bar line, unless something else was asked for."""
         like = line.ticks(ask.like_ns) if ask.like_ns else phrase.length_ticks if phrase else 0
-        like = min(like or line.ticks(UNKNOWN_LENGTH_NS), line.ticks(self._longest_ns))
+        longest = line.ticks(self._longest_ns)
+        like = min(like or line.ticks(UNKNOWN_LENGTH_NS), longest)
         begin, length = self._begin(now, line), line.ticks(ask.length_ns) if ask.length_ns else like
-        if self._live and line.metric and ask.length_ns is None and ask.notes is None:
+        asked = ask.length_ns is not None or ask.notes is not None
+        if self._live and line.metric and not asked:
+            half_bar = line.bar_beats * TICKS_PER_BEAT / 2  # by which the bar line may lie beyond the length
+            length = min(length, longest - half_bar)
             end_beat = line.bar_line_near(begin / TICKS_PER_BEAT, length / TICKS_PER_BEAT)
             return self._in_bars(begin, end_beat, phrase, line)
         return Turn(
@@ -42,6 +46,7 @@ class Cue:
             begin + length,
             Manner.of(phrase),
             exact=ask.length_ns is not None,
+            latest_ns=None if asked else self._latest_ns(begin, line),
             notes=ask.notes,
             grid=self._grid if line.metric else Grid(),
             ticks_per_s=line.ticks_per_s,
@@ -60,10 +65,14 @@ class Cue:
             end_beat * TICKS_PER_BEAT - 1,
             manner,
             exact=True,
+            latest_ns=self._latest_ns(begin, line),
             grid=self._grid,
             lean_ticks=0.0 if self._grid.strength else manner.lean_ticks,
             ticks_per_s=line.ticks_per_s,
         )
+
+    def _latest_ns(self, begin: float, line: Timeline) -> int:
+        return line.time_ns(begin) + self._longest_ns
 
     def _waits(self, line: Timeline) -> bool:
         return line.metric and self._live and self._enter != "now"

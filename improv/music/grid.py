@@ -22,6 +22,6 @@ class Grid(NamedTuple):
     def onset(self, position: float, earliest: float) -> float:
         """Where an onset is to sound: nearer to its line, but not before `earliest`, where it was not played either."""
         line = math.floor(position / self.step_ticks + 0.5) * self.step_ticks
-        if position + self.strength * (line - position) < earliest - ROUNDING:
+        if line < earliest - ROUNDING:
             line += self.step_ticks
         return position + self.strength * (line - position)

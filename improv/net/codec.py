@@ -80,6 +80,11 @@ def velocity_of(bin_: int) -> int:
     return bin_ * 128 // VELOCITIES + 2
 
 
+def velocities_to(loudest: int) -> int:
+    """How many bins, from the softest on, are no louder than that, 2 or more."""
+    return sum(velocity_of(bin_) <= loudest for bin_ in range(VELOCITIES))
+
+
 def phase(timeline: Timeline, tick: int) -> int:
     """The tick within its beat, or NO_PHASE where the beat is not known."""
     return tick % TICKS_PER_BEAT if timeline.metric else NO_PHASE

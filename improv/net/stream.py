@@ -34,16 +34,26 @@ class Stream(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """What the next token may be: between `least` and `most` ticks on, note-ons (of some pitches, both ends
-    included) or note-offs; before the `gap` [from, to) only note-ons, and in it nothing.
+    """What the next token may be, between `least` and `most` ticks on: a note-on (of some pitches, both ends
+    included, and the softest so many bins of velocity) less than `chord` ticks on, or `on_from` or more; a note-off
+    `off_from` or more.
     """
 
     least: int = 0
     most: int = codec.DT_LIMIT - 1
-    gap: tuple[int, int] = (0, 0)
+    chord: int = 0
+    on_from: int = 0
+    off_from: int = 0
     on: bool = True
     off: bool = True
     pitches: tuple[int, int] = EVERY_PITCH
+    velocities: int = codec.VELOCITIES
+
+    @property
+    def gap(self) -> tuple[int, int]:
+        """Between these ticks, the second not included, nothing may happen."""
+        after = min(self.on_from if self.on else self.off_from, self.off_from if self.off else self.on_from)
+        return self.chord if self.on else 0, after
 
 
 class Reader:
@@ -94,7 +104,7 @@ class Reader:
         if what >= codec.OFF:
             return Token(tick, what, codec.NO_VELOCITY)
         logp = self._net.velocity(hidden, dt, what)
-        velocity = draw(logp, self._choices[: codec.VELOCITIES], self._sampling, self._rng.random())
+        velocity = draw(logp, self._choices[: limits.velocities], self._sampling, self._rng.random())
         return Token(tick, what, velocity)
 
     def _draw_dt(self, stream: Stream, limits: Limits) -> tuple[int, np.ndarray]:
@@ -119,15 +129,16 @@ class Reader:
         bin_ = int(choices[0]) if only else draw(stream.reading.dt, choices, self._sampling, self._rng.random())
         start, width = codec.dt_range(bin_)
         residue = int(self._rng.random() * width) if width > 1 else 0
-        return min(max(start + residue, least), most)
+        ticks = min(max(start + residue, least), most)
+        return max(ticks, after) if ticks >= gap else ticks  # a bin may begin before the gap ends
 
     def _allowed(self, stream: Stream, limits: Limits, ticks: int) -> np.ndarray:
         mask = codec.allowed(stream.held, stream.last.what, ticks)
-        if not limits.on:
+        if not limits.on or limits.chord <= ticks < limits.on_from:
             mask[: codec.OFF] = False
         elif limits.pitches != EVERY_PITCH:
             mask[: limits.pitches[0]] = False
             mask[limits.pitches[1] + 1 : codec.OFF] = False
-        if not limits.off or ticks < limits.gap[0]:
+        if not limits.off or ticks < limits.off_from:
             mask[codec.OFF :] = False
         return mask.nonzero()[0]
