@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import os
 import queue
 import secrets
@@ -28,6 +29,7 @@ from improv.net.weights import Card
 from improv.patchbay import Patchbay, Plug
 from improv.wiring import Wiring, find_ports
 
+CLOSE_S = 3.0  # is more than any driver needs
 OUTLET = 0  # of the plugs
 ONE_SIGNAL_NS = 100_000_000  # a group and its members are often told the same thing twice
 
@@ -154,7 +156,11 @@ class _Session:
             self._patchbay.mind(self._wiring.api, self._plugs)
             ends.callback(lambda: self._outlet.close())  # the last one, which the loop may not have heard of
             ends.callback(self._patchbay.close)
-            self._loop.run()
+            try:
+                self._loop.run()
+            finally:
+                with _leaves_anyway():
+                    ends.close()
 
     def _start_outlet(self, target: Target) -> ProcessOutlet:
         return ProcessOutlet(target, self._inbox.put, lambda: self._patchbay.broken(OUTLET))
@@ -185,6 +191,17 @@ def _duties(settings: Settings) -> Duties:
     beat = settings.beat
     click_channel = settings.channels.click if beat.click else None
     return Duties(beat.clock_out, click_channel, settings.grid.step_ticks, round(settings.out_latency_ms * MS))
+
+
+@contextlib.contextmanager
+def _leaves_anyway() -> Iterator[None]:
+    """A driver that hangs while its ports close may hold the interpreter: then the process ends all the same."""
+    with open(os.devnull, "w") as nowhere:
+        faulthandler.dump_traceback_later(CLOSE_S, exit=True, file=nowhere)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
 
 
 @contextlib.contextmanager

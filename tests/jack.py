@@ -90,10 +90,16 @@ def _started(name: str, period: int) -> Iterator[Env]:
             process.terminate()
 
 
+def signal_server(env: Env, number: int) -> int:
+    """Gives its process id."""
+    (server,) = [pid for pid in children(os.getpid()) if f"-n\0{env['JACK_DEFAULT_SERVER']}\0" in _command(pid)]
+    os.kill(server, number)
+    return server
+
+
 def kill_server(env: Env) -> None:
     """As a crash would; its clients live on."""
-    (server,) = [pid for pid in children(os.getpid()) if f"-n\0{env['JACK_DEFAULT_SERVER']}\0" in _command(pid)]
-    os.kill(server, signal.SIGKILL)
+    server = signal_server(env, signal.SIGKILL)
     os.waitpid(server, 0)  # the next one looks whether it still runs
 
 

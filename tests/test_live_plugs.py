@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.jack import Daemon, Env, Phrase, Player, kill, kill_server, server_again, server_or_skip
+from tests.jack import Daemon, Env, Phrase, Player, kill, kill_server, server_again, server_or_skip, signal_server
 
 pytestmark = pytest.mark.jack
 
@@ -107,6 +107,16 @@ def test_it_ends_in_good_order_when_the_jack_server_has_died(env: Env) -> None:
         kill_server(env)
         daemon.signal(signal.SIGINT)
         assert daemon.wait() == 0
+
+
+def test_it_ends_when_the_jack_server_hangs(env: Env) -> None:
+    with Daemon(env, "--virtual", "--api", "jack") as daemon:
+        signal_server(env, signal.SIGSTOP)
+        try:
+            daemon.signal(signal.SIGINT)
+            daemon.wait(20.0)
+        finally:
+            signal_server(env, signal.SIGCONT)
 
 
 def test_it_waits_for_ports_that_are_not_there_yet(env: Env) -> None:
