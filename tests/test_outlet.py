@@ -26,6 +26,8 @@ from improv.midi.outlet import (
     LET_GO,
     NO_DUTIES,
     PLAY,
+    SPIN_NS,
+    TICK_SPIN_NS,
     TURN,
     YIELD,
     Duties,
@@ -35,6 +37,7 @@ from improv.midi.outlet import (
     Sent,
     Target,
     ThreadOutlet,
+    _Desk,
     frames,
     pack_frame,
     pack_report,
@@ -500,3 +503,12 @@ def test_a_port_that_is_not_there_is_one_sentence(synth: Player) -> None:
     with pytest.raises(PortError, match="Harpsichord"):
         outlet.wait_until_ready()
     outlet.close()
+
+
+def test_before_a_tick_it_spins_for_less_long_than_before_a_note() -> None:
+    desk = _Desk(lambda _: None, lambda _: None, Duties(clock=True), lambda: 0)
+    assert desk.spin_ns == SPIN_NS
+    desk.take(retime_frame(Retime(0, Timeline(120.0, 100 * MS, metric=True), jump=True)))
+    assert desk.deadline() is not None and desk.spin_ns == TICK_SPIN_NS
+    desk.take(Frame(50 * MS, PLAY, bytes((0x90, 60, 80))))
+    assert desk.deadline() == 50 * MS and desk.spin_ns == SPIN_NS

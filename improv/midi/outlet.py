@@ -28,6 +28,7 @@ from improv.music.schedule import ALL_NOTES_OFF, ALL_SOUND_OFF, CLICK, CONTROL, 
 from improv.music.timeline import TICKS_PER_BEAT, Timeline
 
 SPIN_NS = 800_000  # sleep until so long before an event, then spin: a sleep alone wakes too late
+TICK_SPIN_NS = 250_000  # before a tick, which is more often and matters less: slaves smooth what they hear
 HEARTBEAT_NS = 250_000_000
 HEARTBEAT_LOST_NS = 1_000_000_000
 BURST, BURST_S = 16, 0.002  # a slow receiver loses messages of a longer burst (seen over JACK at 64 frames)
@@ -106,9 +107,18 @@ class _Desk:
 
     def deadline(self) -> int | None:
         """When something is to be sent, by the clock itself."""
-        parts = (self._schedule, self._ticks, self._click)
-        dues = [part.deadline() for part in parts if part is not None]
+        dues = (self._note_due_ns(), None if self._ticks is None else self._ticks.deadline())
         return min((due - self._latency_ns for due in dues if due is not None), default=None)
+
+    def _note_due_ns(self) -> int | None:
+        dues = (self._schedule.deadline(), None if self._click is None else self._click.deadline())
+        return min((due for due in dues if due is not None), default=None)
+
+    @property
+    def spin_ns(self) -> int:
+        """How long before the deadline to be awake."""
+        tick_ns, note_ns = None if self._ticks is None else self._ticks.deadline(), self._note_due_ns()
+        return TICK_SPIN_NS if tick_ns is not None and (note_ns is None or tick_ns < note_ns) else SPIN_NS
 
     def take(self, frame: Frame) -> None:
         """Do what a frame says."""
@@ -194,7 +204,7 @@ def serve(
     beat_ns: int | None = None  # the watch begins with the first beat
     try:
         while True:
-            frame = _next_frame(inbox, desk.deadline(), beat_ns, clock)
+            frame = _next_frame(inbox, desk.deadline(), desk.spin_ns, beat_ns, clock)
             if frame is None:
                 desk.run()
                 # After a long halt of this process itself, beats are waiting in the inbox.
@@ -210,14 +220,16 @@ def serve(
         desk.fall_silent()
 
 
-def _next_frame(inbox: queue.SimpleQueue[Frame], due_ns: int | None, beat_ns: int | None, clock: Clock) -> Frame | None:
+def _next_frame(
+    inbox: queue.SimpleQueue[Frame], due_ns: int | None, spin_ns: int, beat_ns: int | None, clock: Clock
+) -> Frame | None:
     """The next frame, or None when something is due: sleeps to just before, then spins."""
     lost_ns = None if beat_ns is None else beat_ns + HEARTBEAT_LOST_NS + 1
     until = min((t for t in (due_ns, lost_ns) if t is not None), default=None)
     try:
         if until is None:
             return inbox.get()
-        nap_ns = until - clock() - SPIN_NS
+        nap_ns = until - clock() - spin_ns
         if nap_ns > 0:
             with contextlib.suppress(queue.Empty):
                 return inbox.get(timeout=nap_ns / 1e9)
