@@ -510,5 +510,6 @@ def test_before_a_tick_it_spins_for_less_long_than_before_a_note() -> None:
     assert desk.spin_ns == SPIN_NS
     desk.take(retime_frame(Retime(0, Timeline(120.0, 100 * MS, metric=True), jump=True)))
     assert desk.deadline() is not None and desk.spin_ns == TICK_SPIN_NS
+    desk.run()
     desk.take(Frame(MS, PLAY, bytes((0x90, 60, 80))))
     assert desk.deadline() == MS and desk.spin_ns == SPIN_NS
