@@ -14,9 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from improv import shipped
+from improv import door, shipped
 from improv.engine import Musicianship, Time
 from improv.errors import BadInput
 from improv.music.belts import Belts
@@ -184,6 +182,8 @@ CHOICES = {
 }
 BY_HAND = ("tap", "transport")  # controls of the internal clock
 MASTERS = {"midi": "the master", "link": "the session"}
+LONGEST_SHOWN = 60  # characters of a key
+CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # in a text they would reach the terminal
 METRE = re.compile(r"([1-9]|[12]\d|3[0-2])/(1|2|4|8|16|32)")
 
 
@@ -302,15 +302,11 @@ def _named(key: str) -> str:
 
 def _read(path: Path, base: Settings) -> Settings:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        _, values = door.read_yaml(path)
     except OSError as error:
         raise BadSetting(f"{path}: the settings cannot be read ({error.strerror})") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise BadSetting(f"{path}: malformed YAML{where}") from None
-    except (ValueError, RecursionError):  # no text, an impossible date or number, brackets without end
-        raise BadSetting(f"{path}: malformed YAML") from None
+    except BadInput as error:
+        raise BadSetting(str(error)) from None
     if values is None:
         return base
     if not isinstance(values, dict):
@@ -325,7 +321,8 @@ def _merge(base: Any, values: Mapping[Any, Any], label: Callable[[str], str], ro
     changed = {}
     for key, value in values.items():
         if key not in kinds:
-            raise BadSetting(f"{label(f'{room}{key}')} is no setting; the nearest is `{_nearest(str(key), room)}`")
+            strange = _shown(str(key))
+            raise BadSetting(f"{label(room + strange)} is no setting; the nearest is `{_nearest(strange, room)}`")
         old = getattr(base, key)
         if dataclasses.is_dataclass(old):
             if not isinstance(value, dict):
@@ -334,6 +331,11 @@ def _merge(base: Any, values: Mapping[Any, Any], label: Callable[[str], str], ro
         else:
             changed[key] = _checked(value, kinds[key], f"{room}{key}", label(f"{room}{key}"))
     return dataclasses.replace(base, **changed)
+
+
+def _shown(key: str) -> str:
+    """A key that is none, as far as it can be shown in one line."""
+    return key if len(key) <= LONGEST_SHOWN and not CONTROLS.search(key) else reprlib.repr(key)
 
 
 def _nearest(key: str, room: str) -> str:
@@ -372,8 +374,8 @@ def _checked(value: Any, kind: Any, key: str, label: str) -> Any:
 
 def _is_a(value: Any, kind: Any) -> bool:
     if typing.get_origin(kind) is not None:  # the aliases
-        return isinstance(value, dict) and all(isinstance(part, str) for item in value.items() for part in item)
-    return type(value) is kind
+        return isinstance(value, dict) and all(_is_a(part, str) for item in value.items() for part in item)
+    return type(value) is kind and not (kind is str and CONTROLS.search(value))
 
 
 def _name(kinds: tuple[Any, ...]) -> str:

@@ -14,6 +14,7 @@ from improv.engine import Engine
 from improv.errors import BadInput
 from improv.midi import files
 from improv.midi.recorder import Note, duet
+from improv.midi.smf import BadMidi
 from improv.music.damper import Damper
 from improv.music.events import Ask, Heard, NoteOff, NoteOn, Pedal, Played, Retime
 from improv.music.timeline import NS, TICKS_PER_BEAT, Timeline
@@ -100,7 +101,7 @@ def read_seed(path: Path, bpm: float | None) -> Seed:
         score = files.read(path)
     except OSError as error:
         raise BadInput(f"{path}: it cannot be read ({error.strerror})") from None
-    except files.BadMidi as error:
+    except BadMidi as error:
         raise BadInput(f"{path}: {error}; give a MIDI file with notes") from None
     remarks = []
     if score.stuck:

@@ -35,6 +35,15 @@ def test_no_match_lists_what_is_there(wanted: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "slow",
+    ["(a|a)" * 30 + "$", "(.*)*x", "(?:a+)+$", ".*.*.*.*.*.*.*.*x", "a?" * 60 + "a" * 60, "x{99999999999}", "(" * 2000],
+)
+def test_no_pattern_takes_long(slow: str) -> None:
+    with pytest.raises(PortError):
+        match(slow, ["a" * 300], {}, "input")
+
+
+@pytest.mark.parametrize(
     ("source", "sink", "same"),
     [
         ("Stage Piano:Stage Piano MIDI 1 20:0", "Stage Piano:Stage Piano MIDI 1 20:0", True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -55,6 +56,41 @@ def truncate_graph(folder: Path) -> None:
     (folder / "what.tflite").write_bytes(data[: len(data) // 2])
 
 
+def forge_graph(folder: Path) -> None:
+    """The card names it."""
+    (folder / "trunk.tflite").write_bytes(b"not")
+    change_sums(folder)
+
+
+def forge_half(folder: Path) -> None:
+    truncate_graph(folder)
+    change_sums(folder)
+
+
+def large_graph(folder: Path) -> None:
+    with open(folder / "trunk.tflite", "wb") as file:
+        file.truncate(1 << 40)
+
+
+def large_card(folder: Path) -> None:
+    with open(folder / "card.yaml", "wb") as file:
+        file.truncate(1 << 40)
+
+
+def pipe_for_a_card(folder: Path) -> None:
+    (folder / "card.yaml").unlink()
+    os.mkfifo(folder / "card.yaml")
+
+
+def aliased_card(folder: Path) -> None:
+    with open(folder / "card.yaml", "a") as file:
+        file.write("a: &a [1, 1]\nb: &b [*a, *a]\n")
+
+
+def shouting_card(folder: Path) -> None:
+    change_card(folder, notice="\x1b]0;owned\x07 nothing to see")
+
+
 def remove_graph(folder: Path) -> None:
     (folder / "velocity.tflite").unlink()
 
@@ -81,6 +117,10 @@ def change_card(folder: Path, **values: object) -> None:
     card.write_text(yaml.safe_dump({**yaml.safe_load(card.read_text()), **values}))
 
 
+def change_sums(folder: Path) -> None:
+    change_card(folder, sums={name: weights.digest(folder, name) for name in stepper.GRAPHS})
+
+
 def strange_style(folder: Path) -> None:
     change_card(folder, styles={"pop": 9, "polka": 3})
 
@@ -97,9 +137,16 @@ class Widened(stepper._Graph):
 @pytest.mark.parametrize(
     ("harm", "says"),
     [
-        (damage_card, "card.yaml is damaged"),
-        (damage_graph, "damaged"),
-        (truncate_graph, "damaged"),
+        (damage_card, r"mine: .*card.yaml: malformed YAML at line 1"),
+        (damage_graph, "trunk.tflite is damaged, not the file that its card.yaml names"),
+        (truncate_graph, "what.tflite is damaged, not the file"),
+        (forge_graph, "trunk.tflite is damaged, or no graph of improv's: it is too short"),
+        (forge_half, "what.tflite is damaged, or no graph of improv's: it points outside itself"),
+        (large_graph, "trunk.tflite: it is larger than 64 MB"),
+        (large_card, "card.yaml: it is larger than 64 KB"),
+        (pipe_for_a_card, "card.yaml: it is no ordinary file"),
+        (aliased_card, r"card.yaml: malformed YAML at line \d+, column \d+: anchors \(&\), aliases"),
+        (shouting_card, "card.yaml is damaged"),
         (remove_graph, "velocity.tflite is missing"),
         (swap_graphs, "damaged"),
         (swap_heads, "damaged"),

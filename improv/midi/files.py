@@ -1,57 +1,27 @@
-"""MIDI files in and out (mido reads and writes the bytes; the meaning is given here)."""
+"""MIDI files in and out: what their messages mean (mido writes the bytes, `midi/smf` reads them)."""
 
 from __future__ import annotations
 
-import io
 import os
-import struct
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterable, Sequence
 from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
 import mido
 
+from improv import door
+from improv.midi import smf
+from improv.midi.smf import BadMidi, Message
 from improv.music.events import NoteOff, NoteOn, Pedal
 from improv.music.schedule import SUSTAIN
 from improv.music.timeline import TICKS_PER_BEAT as TICKS
 from improv.music.timeline import Timeline
 
 DRUM_CHANNEL = 9  # counted from 0, as on the wire
-MAX_BYTES = 4 * 1024 * 1024  # an hour of dense piano is under 2
-LONGEST_WAIT = 0x0FFFFFFF  # ticks between two events, by the standard
 FASTEST_US = 30_000  # a beat, 2000 bpm
 PPQN = 960  # of the files written
-
-
-class _OtherMeta(mido.midifiles.meta.MetaSpec):  # type: ignore[misc]
-    """A meta message that mido does not know. Left to itself, mido forgets how long the wait before it was."""
-
-    attributes = ()
-    defaults = ()
-
-    def __init__(self, type_byte: int) -> None:
-        self.type_byte, self.type = type_byte, f"other_{type_byte}"
-
-    def decode(self, message: mido.MetaMessage, data: list[int]) -> None:
-        """What it says means nothing here."""
-
-
-for _type in set(range(256)) - set(mido.midifiles.meta._META_SPECS):
-    mido.midifiles.meta.add_meta_spec(partial(_OtherMeta, _type))
-
-# What mido lets through on damaged input, besides its own errors.
-_DAMAGE = (EOFError, ValueError, IndexError, KeyError, TypeError, struct.error, mido.KeySignatureError)
-
-
-class BadMidi(ValueError):
-    """The file cannot be heard; the message says why, and `kind` which kind of trouble that is, for a count."""
-
-    def __init__(self, why: str, kind: str = "damaged") -> None:
-        super().__init__(why)
-        self.kind = kind
 
 
 class Score(NamedTuple):
@@ -67,11 +37,6 @@ class Score(NamedTuple):
         return self.events[-1].time_ns
 
 
-# A message as it stands in a file: tick, type (mido's name), channel and two numbers. Those of a tempo are
-# microseconds a beat and 0, those of a time signature are as written.
-Message = tuple[int, str, int, int, int]
-
-
 class _Raw(NamedTuple):
     tick: int
     order: int  # at one tick: offs and pedals, ons, then offs of notes that began at this tick
@@ -85,14 +50,14 @@ class _Raw(NamedTuple):
 def read(source: Path | bytes) -> Score:
     """Read a Standard MIDI File: piano programs (0-7), or every pitched part where there is none.
 
-    Raises `BadMidi` for anything that is not a playable file, OSError where it cannot be read.
+    Raises `BadMidi` for anything that is not a playable file, `BadInput` for no ordinary or too large a file, OSError
+    where it cannot be read.
     """
-    midi = _parse(source if isinstance(source, bytes) else _read_bytes(source))
-    return score_of(midi.ticks_per_beat, [_messages(track) for track in midi.tracks])
+    return score_of(*smf.messages(source if isinstance(source, bytes) else door.read(source, smf.MAX_BYTES)))
 
 
 def score_of(ppqn: int, tracks: Iterable[Iterable[Message]]) -> Score:
-    """What the messages of a file mean, whoever read them; `ppqn` is their ticks a beat."""
+    """What the messages of a file mean; `ppqn` is their ticks a beat. Raises `BadMidi`."""
     raw, tempi, metres = _collect(tracks)
     notes = [r for r in raw if r.kind == "on"]
     if not notes:
@@ -110,47 +75,6 @@ def score_of(ppqn: int, tracks: Iterable[Iterable[Message]]) -> Score:
     metric = _on_the_grid([r.tick for r in kept if r.kind == "on"], ppqn)
     events, stuck = _heard(kept, ppqn, timelines)
     return Score(events, timelines if metric else [Timeline()], metric, stuck)
-
-
-def _read_bytes(path: Path) -> bytes:
-    with open(path, "rb") as file:
-        return file.read(MAX_BYTES + 1)
-
-
-def _parse(data: bytes) -> mido.MidiFile:
-    if not data:
-        raise BadMidi("it is empty")
-    if len(data) > MAX_BYTES:
-        raise BadMidi(f"it is larger than {MAX_BYTES // 1024**2} MB", "too large")
-    if not data.startswith(b"MThd"):
-        raise BadMidi("it is not a MIDI file")
-    try:
-        midi = mido.MidiFile(file=io.BytesIO(data), clip=True)
-    except (OSError, *_DAMAGE) as error:
-        raise BadMidi("it is truncated or damaged") from error
-    if midi.ticks_per_beat <= 0:
-        raise BadMidi("its time division is not in ticks per beat", "no beats")
-    return midi
-
-
-def _messages(track: mido.MidiTrack) -> Iterator[Message]:
-    """Those that mean something here."""
-    tick = 0
-    for message in track:
-        if message.time > LONGEST_WAIT:
-            raise BadMidi("it is truncated or damaged")
-        tick += message.time
-        kind = message.type
-        if kind in ("note_on", "note_off"):
-            yield tick, kind, message.channel, message.note, message.velocity
-        elif kind == "control_change":
-            yield tick, kind, message.channel, message.control, message.value
-        elif kind == "program_change":
-            yield tick, kind, message.channel, message.program, 0
-        elif kind == "set_tempo":
-            yield tick, kind, 0, message.tempo, 0
-        elif kind == "time_signature":
-            yield tick, kind, 0, message.numerator, message.denominator
 
 
 def _collect(

@@ -23,6 +23,8 @@ APIS = {
 CALLBACK_S = 0.02  # is enough for what a callback does
 LOOKING = "improv-look"
 BRIDGES = ("system", "a2j")
+CHOICES, REPEATED = re.compile(r"[*+?{|]"), re.compile(r"\)[*+?{]")  # in a pattern: what can be read in many ways
+MOST_CHOICES, LONGEST_PATTERN = 3, 100
 LOOPMIDI = "Windows has no virtual MIDI ports of its own: make one with loopMIDI and name it with --in or --out"
 
 
@@ -163,9 +165,12 @@ def match(wanted: str, names: Sequence[str], aliases: Mapping[str, str], side: s
 
 
 def _pattern(wanted: str) -> Callable[[str], object]:
+    """A pattern may come from somebody else's settings: one that could be tried in too many ways is none."""
+    if len(wanted) > LONGEST_PATTERN or len(CHOICES.findall(wanted)) > MOST_CHOICES or REPEATED.search(wanted):
+        return lambda name: False
     try:
         return re.compile(wanted, re.IGNORECASE).search
-    except re.error:
+    except (re.error, OverflowError):  # the latter: of too large a count
         return lambda name: False
 
 

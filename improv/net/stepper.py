@@ -16,8 +16,10 @@ from typing import NamedTuple
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
+from improv import door
 from improv.hush import hushed
 from improv.net import codec
+from improv.net.graph import MOST_BYTES, check
 
 GRAPHS = ("trunk", "what", "velocity")
 SIGNATURES = {
@@ -40,6 +42,10 @@ class Mismatch(ValueError):
     """The graphs of a folder are not of one network; the message says where they differ."""
 
 
+class Damaged(ValueError):
+    """A graph that the runtime is not to see; the message says which, and why."""
+
+
 class Reading(NamedTuple):
     """What the network knows after a token. Plain arrays, never written to: keeping one is a snapshot."""
 
@@ -53,7 +59,12 @@ class _Graph:
 
     def __init__(self, folder: Path, name: str) -> None:
         path = folder / f"{name}.tflite"
-        self._interpreter = Interpreter(model_path=str(path), num_threads=1)
+        data = door.read(path, MOST_BYTES)
+        try:
+            check(data)
+        except ValueError as error:
+            raise Damaged(f"{path.name} is damaged, or no graph of improv's: {error}") from None
+        self._interpreter = Interpreter(model_content=data, num_threads=1)
         self._interpreter.allocate_tensors()
         signature = self._interpreter.get_signature_runner()
         inputs, outputs = signature.get_input_details(), signature.get_output_details()
@@ -92,6 +103,15 @@ class Stepper:
             self._trunk, self._what, self._velocity = (_Graph(folder, name) for name in GRAPHS)
         _check_fit({"trunk": self._trunk, "what": self._what, "velocity": self._velocity})
         self._start = np.zeros(self._trunk.takes["state"], np.float32)
+        self._try()
+
+    def _try(self) -> None:
+        """A step with the largest number of each kind: a table that is too short shows here, not in the music."""
+        style, who = len(codec.STYLES) - 1, len(codec.WHO) - 1
+        token = np.array((codec.DTS - 1, codec.START, codec.NO_VELOCITY, codec.NO_PHASE, style, who), np.int32)
+        reading = self.read(self._start, token, np.zeros((1, codec.CONTEXT), np.float32))
+        self.what(reading.hidden, codec.DTS - 1, codec.NO_PHASE)
+        self.velocity(reading.hidden, codec.DTS - 1, codec.WHATS - 1)
 
     def start(self) -> np.ndarray:
         """The state before anything was heard."""

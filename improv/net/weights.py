@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from improv import shipped
+from improv import door, shipped
 from improv.errors import BadInput
 from improv.net import codec
-from improv.net.stepper import GRAPHS, Mismatch, Stepper
+from improv.net.graph import MOST_BYTES
+from improv.net.stepper import GRAPHS, Damaged, Mismatch, Stepper
 
-# What a card of odd values raises; ValueError covers text that is none, OverflowError an infinite count.
-_ODD = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
+# What a card of odd values raises; OverflowError is an infinite count.
+_ODD = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class BadWeights(BadInput):
@@ -36,15 +36,22 @@ class Card:
     form: str  # of the shipped graphs: float32, float16 or int8
     nats_per_note: float
     styles: Mapping[str, int]  # notes heard of each
+    sums: Mapping[str, str]  # SHA-256 of each graph; none in a card of before
     text: str  # the whole card, as written
 
     @classmethod
     def read(cls, folder: Path) -> Card:
         try:
-            text = (folder / "card.yaml").read_text(encoding="utf-8")
-            values: dict[str, Any] = yaml.safe_load(text)
+            text, values = door.read_yaml(folder / "card.yaml")
+        except FileNotFoundError:
+            raise BadWeights(f"weights {folder}: there is no card.yaml in it") from None
+        except OSError as error:
+            raise BadWeights(f"weights {folder}: its card.yaml cannot be read ({error.strerror})") from None
+        except BadInput as error:
+            raise BadWeights(f"weights {folder.name}: {error}") from None
+        try:
             return cls(
-                name=folder.name,
+                name=_text(folder.name),
                 folder=folder,
                 notice=_text(values["notice"]).strip(),
                 licence=_text(values["licence"]),
@@ -52,11 +59,10 @@ class Card:
                 form=_text(values["form"]),
                 nats_per_note=float(values["held_out"]["nats_per_note"]),
                 styles={_text(style): int(notes) for style, notes in values["styles"].items()},
+                sums={_text(graph): _text(total) for graph, total in values.get("sums", {}).items()},
                 text=text,
             )
-        except FileNotFoundError:
-            raise BadWeights(f"weights {folder}: there is no card.yaml in it") from None
-        except (OSError, yaml.YAMLError, *_ODD) as error:
+        except _ODD as error:
             raise BadWeights(f"weights {folder}: its card.yaml is damaged") from error
 
     @property
@@ -82,7 +88,8 @@ class Card:
 
 
 def _text(value: object) -> str:
-    if not isinstance(value, str):
+    """What may be shown: no control characters that a terminal would obey."""
+    if not isinstance(value, str) or _CONTROLS.search(value):
         raise TypeError
     return value
 
@@ -137,15 +144,29 @@ def read(name: str) -> Card:
 def network(card: Card) -> Stepper:
     """The network of a set. Raises `BadWeights`."""
     folder = card.folder
-    for graph in GRAPHS:
-        if not (folder / f"{graph}.tflite").is_file():
-            raise BadWeights(f"weights {folder}: {graph}.tflite is missing")
     try:
+        for graph in GRAPHS:
+            if not (folder / f"{graph}.tflite").is_file():
+                raise BadWeights(f"weights {folder}: {graph}.tflite is missing")
+            if graph in card.sums and digest(folder, graph) != card.sums[graph]:
+                raise BadWeights(
+                    f"weights {folder}: {graph}.tflite is damaged, not the file that its card.yaml names; "
+                    "fetch or export them again"
+                )
         return Stepper(folder)
+    except BadInput as error:
+        raise BadWeights(str(error)) from None
     except Mismatch as error:
         raise BadWeights(f"weights {folder}: its graphs do not fit together ({error}); export them again") from None
+    except Damaged as error:
+        raise BadWeights(f"weights {folder}: {error}; fetch or export them again") from None
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         raise BadWeights(f"weights {folder}: its .tflite files are damaged") from error
+
+
+def digest(folder: Path, graph: str) -> str:
+    """SHA-256 of one of its graphs, as `card.yaml` gives it. Raises `BadInput` and OSError."""
+    return hashlib.sha256(door.read(folder / f"{graph}.tflite", MOST_BYTES)).hexdigest()
 
 
 def load(name: str) -> tuple[Card, Stepper]:

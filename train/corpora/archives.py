@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from improv.errors import BadInput
-from improv.midi import files
+from improv.midi import smf
 
 MIDI = (".mid", ".midi")
 TARS = (".tar.xz", ".tar.gz", ".tar.bz2", ".txz", ".tgz", ".tar")
@@ -61,7 +61,7 @@ def _of_folder(corpus: Path) -> Iterator[Member]:
         name = _spelled(f"{name_of(corpus)}/{path.relative_to(corpus).as_posix()}")
         try:
             with open(path, "rb") as file:
-                yield Member(name, file.read(files.MAX_BYTES + 1), i / len(paths))
+                yield Member(name, file.read(smf.MAX_BYTES + 1), i / len(paths))
         except OSError as error:
             yield Member(name, b"", i / len(paths), f"it cannot be read: {error.strerror}")
 
@@ -73,7 +73,7 @@ def _of_tar(corpus: Path) -> Iterator[Member]:
             if member.isfile() and _is_midi(member.name):
                 contents = archive.extractfile(member)
                 assert contents is not None  # a regular file always opens
-                yield Member(_spelled(member.name), contents.read(files.MAX_BYTES + 1), file.tell() / size)
+                yield Member(_spelled(member.name), contents.read(smf.MAX_BYTES + 1), file.tell() / size)
             archive.members.clear()  # it would remember every header
 
 
@@ -85,7 +85,7 @@ def _of_zip(corpus: Path) -> Iterator[Member]:
                 yield Member(_spelled(info.filename), b"", i / len(found), "it cannot be read: it is encrypted")
                 continue
             with archive.open(info) as contents:
-                yield Member(_spelled(info.filename), contents.read(files.MAX_BYTES + 1), i / len(found))
+                yield Member(_spelled(info.filename), contents.read(smf.MAX_BYTES + 1), i / len(found))
 
 
 def _is_midi(name: str) -> bool:

@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 
 from improv.midi import files
+from improv.midi.smf import BadMidi
 from improv.music.damper import Damper
 from improv.music.events import NoteOn
 from improv.music.timeline import Timeline
 from improv.net import codec
-from train.corpora import reader
 
 MIN_NOTES = 16
 LONGEST_S = 24 * 3600  # a longer file has a broken clock
@@ -63,8 +63,8 @@ def tokens_of(score: files.Score) -> tuple[list[codec.Token], list[Timeline]]:
 def prepare_file(name: str, data: bytes) -> Piece:
     """Runs in a worker process."""
     try:
-        score = reader.read(data)
-    except files.BadMidi as error:
+        score = files.read(data)
+    except BadMidi as error:
         return dropped(name, str(error), error.kind)
     velocities = [e.velocity for e in score.events if isinstance(e, NoteOn)]
     if len(velocities) < MIN_NOTES:

@@ -92,9 +92,9 @@ class Facts(NamedTuple):
     tuned: Mapping[str, Any] = {}
 
 
-def files(facts: Facts) -> dict[str, str]:
-    """The texts of a folder by file name."""
-    return {"card.yaml": card(facts), "LICENSE": licence(facts), "ATTRIBUTION.md": attribution(facts)}
+def files(facts: Facts, sums: Mapping[str, str]) -> dict[str, str]:
+    """The texts of a folder by file name; `sums` are the SHA-256 of its graphs."""
+    return {"card.yaml": card(facts, sums), "LICENSE": licence(facts), "ATTRIBUTION.md": attribution(facts)}
 
 
 def corpora(train: Sequence[Piece], found: Sequence[Corpus], tiers: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -123,13 +123,14 @@ def notice(facts: Facts) -> str:
     return " ".join(said) or "Trained on music that its owners licensed or that is in the public domain."
 
 
-def card(facts: Facts) -> str:
+def card(facts: Facts, sums: Mapping[str, str]) -> str:
     recipe = facts.recipe
     values = {
         "notice": notice(facts),
         "licence": LICENCES[recipe.tier].name,
         "fingerprint": codec.FINGERPRINT,
         "form": facts.form,
+        "sums": dict(sums),
         "tier": recipe.tier,
         "shape": asdict(recipe.shape),
         "held_out": {"split": recipe.split, "part": "test", **_held_out(facts)},

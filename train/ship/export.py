@@ -20,6 +20,7 @@ from rich.progress import track
 from improv.errors import BadInput
 from improv.net import codec
 from improv.net.stepper import GRAPHS, Stepper
+from improv.net.weights import digest
 from train.corpora import arrays
 from train.corpora.pieces import TIERS, Piece, load, pieces
 from train.judge import evaluate
@@ -126,7 +127,8 @@ def write(out: Path, values: graphs.Parameters, shape: model.Shape, facts: card.
         partial = Path(scratch)
         graphs.write(values, shape, facts.form, partial)
         np.savez(partial / "params.npz", **values)
-        for name, text in card.files(facts).items():
+        sums = {name: digest(partial, name) for name in GRAPHS}
+        for name, text in card.files(facts, sums).items():
             (partial / name).write_text(text, encoding="utf-8")
         out.mkdir(exist_ok=True)
         for file in partial.iterdir():

@@ -1,0 +1,77 @@
+"""Files that others made, at the door: so much is read of them and no more, and of YAML only plain values."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from improv.errors import BadInput
+
+MOST_YAML = 64 * 1024  # bytes; of what ships the longest has 4 KB
+LARGEST = 1 << 63  # of a whole number
+PLAIN = "anchors (&), aliases (*) and tags (!) are not read"
+
+
+def read(path: Path, most: int) -> bytes:
+    """All of an ordinary file of at most so many bytes; nothing else is opened for long.
+
+    Raises `BadInput`, and OSError where it cannot be read.
+    """
+    with open(path, "rb", opener=_without_waiting) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise BadInput(f"{path}: it is no ordinary file; give one")
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise BadInput(f"{path}: it is larger than {_size(most)}, which is the most that is read of such a file")
+    return data
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """A pipe would be opened once somebody writes to it."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _size(count: int) -> str:
+    return f"{count >> 20} MB" if count >= 1 << 20 else f"{count >> 10} KB"
+
+
+def read_yaml(path: Path) -> tuple[str, Any]:
+    """A YAML file as it is written, and what it says: texts, numbers, dates, lists and mappings.
+
+    Raises `BadInput`, and OSError where it cannot be read.
+    """
+    data = read(path, MOST_YAML)
+    try:
+        text = data.decode("utf-8")
+        return text, yaml.load(text, Loader=_Plain)
+    except yaml.MarkedYAMLError as error:
+        mark, why = error.problem_mark, f": {PLAIN}" if error.problem == PLAIN else ""
+        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise BadInput(f"{path}: malformed YAML{where}{why}") from None
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError):
+        # Characters that are none, an impossible date or number, brackets without end.
+        raise BadInput(f"{path}: malformed YAML") from None
+
+
+class _Plain(yaml.SafeLoader):
+    """What is written is all there is: aliases of aliases would grow without bound."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        if event.anchor is not None or getattr(event, "tag", None) is not None:  # an alias names an anchor
+            raise yaml.MarkedYAMLError(problem=PLAIN, problem_mark=event.start_mark)
+        return super().compose_node(parent, index)
+
+
+def _whole_number(loader: _Plain, node: yaml.ScalarNode) -> int:
+    value = loader.construct_yaml_int(node)
+    if abs(value) >= LARGEST:
+        raise yaml.MarkedYAMLError(problem="a number without end", problem_mark=node.start_mark)
+    return value
+
+
+_Plain.add_constructor("tag:yaml.org,2002:int", _whole_number)
