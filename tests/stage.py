@@ -16,7 +16,7 @@ import numpy as np
 
 from improv.engine import Engine, Musicianship
 from improv.loop import Loop
-from improv.midi.outlet import Duties, Frame, Report, Sent, _Desk
+from improv.midi.outlet import NO_DUTIES, Duties, Frame, Report, Sent, _Desk
 from improv.music.events import Heard, Late, NoteOff, NoteOn, Played
 from improv.music.schedule import is_note_off, is_note_on
 from improv.music.timeline import NS, TICKS_PER_BEAT, Timeline
@@ -123,13 +123,15 @@ class _Player:
 
 
 class Stage:
-    def __init__(self, net: Net, musicianship: Musicianship, faults: Faults = NO_FAULTS) -> None:
+    def __init__(
+        self, net: Net, musicianship: Musicianship, faults: Faults = NO_FAULTS, duties: Duties = NO_DUTIES
+    ) -> None:
         self._net, self._faults = _Counted(net), faults
         self._engine = Engine(self._net, musicianship)
         self._engine._soloist._reader = StrictReader(self._net, musicianship.sampling, musicianship.style)
         self._loop = Loop(self._engine, SimpleQueue(), self, CHANNEL, None)
         grid_ticks, latency_ns = musicianship.time.grid.step_ticks, musicianship.out_latency_ns
-        duties = Duties(grid_ticks=grid_ticks, latency_ns=latency_ns)
+        duties = duties._replace(grid_ticks=grid_ticks, latency_ns=latency_ns)
         self._desk = _Desk(self._send, self._report, duties, lambda: self._outlet_ns)
         self._outlet_ns = 0  # the outlet's time
         self._thinker = _Player(faults.engine_late_ns, faults.engine_stalls, faults.seed)
