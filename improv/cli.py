@@ -50,6 +50,8 @@ def _leave_quietly_until_it_listens() -> None:
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), lambda *_: os._exit(0))
+    if hasattr(signal, "SIGUSR1"):  # a panic, but nothing sounds yet
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
 
 def _settings(config: Path | None, **flags: Any) -> Any:
@@ -202,6 +204,19 @@ def ports(as_json: Json = False) -> None:
         for side, names in (("in", system.inputs), ("out", system.outputs)):
             for name in names or ["(none)"]:
                 print(f"  {side:4}{name}")
+
+
+@app.command()
+def panic(
+    sink: Annotated[str, Flag("--out", help="The port to silence: its name or part of it.")],
+    api: Api = None,
+) -> None:
+    """End every note on all channels of a port, whoever began it."""
+    with _at_the_door():
+        settings = _settings(None, api=api)
+        from improv import panic
+
+        print(f'"{panic.silence(settings.ports.api, sink)}" is silent')
 
 
 @app.command()

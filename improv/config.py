@@ -78,6 +78,7 @@ class ControlSettings:
     turn: int | None = None
     tap: int | None = None
     transport: int | None = None
+    panic: int | None = None
     clock_offset: int | None = None
     out_latency: int | None = None
 
@@ -153,6 +154,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "controls.turn": (0, 119),
     "controls.tap": (0, 119),
     "controls.transport": (0, 119),
+    "controls.panic": (0, 119),
     "controls.clock_offset": (0, 119),
     "controls.out_latency": (0, 119),
     "turns.silence": (0.5, 10),

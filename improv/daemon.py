@@ -15,14 +15,15 @@ from pathlib import Path
 from improv.clock import now_ns
 from improv.config import MS, Settings
 from improv.engine import Engine
-from improv.loop import Inbox, Loop, OutletLost, OutletOpen, Quit, be_prompt
+from improv.loop import Inbox, Loop, Notice, OutletLost, OutletOpen, Quit, be_prompt
 from improv.midi import ports
 from improv.midi.ears import Ears, clock_ears
 from improv.midi.link import Link
-from improv.midi.outlet import LET_GO, Duties, Frame, ProcessOutlet, Target
+from improv.midi.outlet import LET_GO, PANIC, Duties, Frame, ProcessOutlet, Target
 from improv.midi.recorder import Recorder, session_path, writable_folder
 from improv.midi.watch import EVERY_S, Watched
-from improv.music.events import InputLost, Retime
+from improv.music.events import InputLost, Panic, Retime
+from improv.music.gate import Gate
 from improv.music.timeline import Timeline
 from improv.net import weights
 from improv.net.weights import Card
@@ -44,9 +45,10 @@ def listen(settings: Settings, card: Card) -> int:
             return 0
         session = _Session(settings, card, wiring, inbox, Recorder() if folder is not None else None)
         try:
-            session.run()
+            with _on_signal("SIGUSR1", session.panic):
+                session.run()
         finally:
-            lines = session.tally.lines()
+            lines = session.lines()
             if folder is not None and session.recorder is not None:
                 _save(session.recorder, folder, lines)
     print("\n".join(lines))
@@ -95,6 +97,7 @@ class _Session:
     def __init__(self, settings: Settings, card: Card, wiring: Wiring, inbox: Inbox, recorder: Recorder | None) -> None:
         self._settings, self._card, self._wiring = settings, card, wiring
         self._inbox, self.recorder = inbox, recorder
+        self._gate, self._clock_gate = Gate(self._say), Gate(self._say)  # each for a thread of its own
         self._target = Target(wiring.api, wiring.sink, wiring.builtin, duties=_duties(settings))
         self._patchbay = Patchbay()
         self._outlet = self._start_outlet(self._target)
@@ -110,7 +113,6 @@ class _Session:
         except BaseException:
             self._outlet.close()
             raise
-        self.tally = self._loop.tally
 
     def _open(self, ends: contextlib.ExitStack) -> Iterator[Plug]:
         """The player's port, and where the beat comes from."""
@@ -119,10 +121,11 @@ class _Session:
         here = by_midi and wiring.clock is None
         ears = Ears(
             self._inbox.put,
+            self._loop.forward,
+            self._gate,
             settings.channels.input,
             settings.controls.numbers,
-            settings.channels.thru,
-            self._loop.forward if wiring.thru else None,
+            settings.channels.thru if wiring.thru else None,
             clock=here,
         )
         yield Plug(Watched("output", wiring.sink), wiring.said_sink, self._unplug_outlet, self._plug_outlet)
@@ -132,7 +135,7 @@ class _Session:
         yield Plug(Watched("input", wiring.source), wiring.said_source, source.unplug, source.plug)
         if by_midi and wiring.clock is not None:
             # The played input may bring a clock of its own: only the named one is heard.
-            heard = clock_ears(self._inbox.put)
+            heard = clock_ears(self._inbox.put, self._clock_gate)
             master = _Inlet(
                 lambda name: ports.Input(wiring.api, name, heard, "improv-clock", clock=True), lambda: None
             )
@@ -175,10 +178,25 @@ class _Session:
         """Its channels are cleared first: nobody knows what sounds there."""
         named, clicks = self._settings.channels, self._settings.beat.click
         channels = {named.output, named.thru, *([named.click] if clicks else [])}
-        outlet = self._start_outlet(self._target._replace(port=name, release=tuple(sorted(channels))))
+        outlet = self._start_outlet(self._target._replace(port=name))
         outlet.wait_until_ready()
+        outlet.put(Frame(now_ns(), PANIC, bytes(channel - 1 for channel in sorted(channels))))
         self._outlet = outlet
         self._inbox.put(OutletOpen(outlet))
+
+    def panic(self) -> None:
+        """Called in the handler of a signal."""
+        now = now_ns()
+        self._loop.forward(Frame(now, PANIC))
+        self._inbox.put(Panic(now))
+
+    def _say(self, text: str) -> None:
+        """Called on a driver's thread."""
+        self._inbox.put(Notice(text))
+
+    def lines(self) -> list[str]:
+        """How it went."""
+        return [*self._loop.tally.lines(), *self._gate.lines(), *self._clock_gate.lines()]
 
     def _input_lost(self) -> None:
         """What it held is released."""
@@ -223,6 +241,20 @@ def _signals(inbox: Inbox) -> Iterator[None]:
     finally:
         for name, handler in before.items():
             signal.signal(getattr(signal, name), handler)
+
+
+@contextlib.contextmanager
+def _on_signal(name: str, act: Callable[[], None]) -> Iterator[None]:
+    """For as long as it lasts, and where the system has that signal."""
+    number = getattr(signal, name, None)
+    if number is None:
+        yield
+        return
+    before = signal.signal(number, lambda *_: act())
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
 
 
 def _save(recorder: Recorder, folder: Path, lines: list[str]) -> None:

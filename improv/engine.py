@@ -32,6 +32,7 @@ from improv.music.events import (
     NoteOff,
     NoteOn,
     OutLatency,
+    Panic,
     Pedal,
     Played,
     Retime,
@@ -209,6 +210,8 @@ class Engine:
                 self._changed(time_ns)
             case Ask():
                 return self._ask(event)
+            case Panic(time_ns):
+                return self._panic(time_ns)
             case Late():
                 return self._late(event)
             case OutLatency(_, latency_ns):
@@ -294,6 +297,12 @@ class Engine:
         self._trade.lapse()
         self._asked = ask
         return self._begin_time(ask.time_ns)
+
+    def _panic(self, time_ns: int) -> list[Played]:
+        """Whatever was under way is over, on both sides."""
+        self._take(self._damper.lift(time_ns))
+        self._listener.begin()
+        return self._yield(time_ns)
 
     def _turn_over(self, now: int) -> list[Played]:
         """The player's turn is over: because he fell silent, because he asked, or because his bars are."""

@@ -12,9 +12,22 @@ from typing import NamedTuple, Protocol
 from improv.clock import now_ns
 from improv.engine import Engine
 from improv.midi import wire
-from improv.midi.outlet import BEAT, HEARTBEAT_NS, LATENCY, PLAY, TURN, YIELD, Frame, Report, Sent, retime_frame
+from improv.midi.outlet import (
+    BEAT,
+    HEARTBEAT_NS,
+    LATENCY,
+    PLAY,
+    TURN,
+    YIELD,
+    Frame,
+    Report,
+    Sent,
+    Skipped,
+    retime_frame,
+)
 from improv.midi.recorder import Recorder
 from improv.music.events import FreeWheel, Heard, NoteOff, NoteOn, OutLatency, Played, Retime, TurnBegins, Yield
+from improv.music.latest import PER_S
 from improv.tally import Tally
 
 
@@ -37,7 +50,13 @@ class OutletOpen(NamedTuple):
     outlet: Outlet
 
 
-Item = Heard | Report | Quit | OutletLost | OutletOpen
+class Notice(NamedTuple):
+    """What the player is to be told, in a line."""
+
+    text: str
+
+
+Item = Heard | Report | Quit | OutletLost | OutletOpen | Notice
 Inbox = queue.SimpleQueue[Item]
 
 
@@ -62,7 +81,9 @@ class Loop:
                     self._engine.silence(now_ns())
                 elif isinstance(item, OutletOpen):
                     self._change_outlet(item.outlet)
-                elif isinstance(item, Sent):
+                elif isinstance(item, Notice):
+                    _print(item.text)
+                elif isinstance(item, Sent | Skipped):
                     self._sent(item)
                 else:
                     self._step(item)
@@ -131,11 +152,14 @@ class Loop:
     def _say(self, wheel: FreeWheel) -> None:
         line = self._engine.line
         beat = f"; the beat goes on at {line.bpm:.1f} bpm" if wheel.lost and line is not None else ""
-        print(
-            f"improv: the clock's ticks {'stay away' if wheel.lost else 'are back'}{beat}", file=sys.stderr, flush=True
-        )
+        _print(f"the clock's ticks {'stay away' if wheel.lost else 'are back'}{beat}")
 
-    def _sent(self, sent: Sent) -> None:
+    def _sent(self, sent: Sent | Skipped) -> None:
+        if isinstance(sent, Skipped):
+            if not self.tally.skipped:
+                _print(f"controllers move more than {PER_S} times a second; only their latest values are sent on")
+            self.tally.skipped = sent.values
+            return
         self.tally.send(sent)
         if self._recorder is not None:
             self._recorder.sent(sent.message, sent.sent_ns)
@@ -145,8 +169,12 @@ class Loop:
         with contextlib.suppress(queue.Empty):
             while True:
                 item = self._inbox.get_nowait()
-                if isinstance(item, Sent):
+                if isinstance(item, Sent | Skipped):
                     self._sent(item)
+
+
+def _print(text: str) -> None:
+    print(f"improv: {text}", file=sys.stderr, flush=True)
 
 
 def be_prompt() -> None:

@@ -66,6 +66,7 @@ class Tally:
         self.takeovers = Histogram()  # turn decided to first note
         self.steps = Histogram()  # of the engine
         self.sent_late = self.moved = self.thinned = self.ended = 0  # what was done about lateness
+        self.skipped = 0  # values of controllers, for later ones took their place
         self.onsets = Onsets()
         self._free = True  # no beat is known but the player's own
         self._released_ns: int | None = None
@@ -121,6 +122,8 @@ class Tally:
                 f"late: {self.sent_late} notes sent all the same, {self.moved} times the rest moved "
                 f"({self.thinned} inner notes left out), {self.ended} answers ended"
             )
+        if self.skipped:
+            lines.append(f"controllers moved faster than they are sent on: {self.skipped} values skipped")
         if (tempo := self.onsets.tempo()) is not None and tempo.confidence >= LEAST_CONFIDENCE:
             lines.append(f"your own tempo: about {tempo.bpm:.0f} bpm (confidence {tempo.confidence:.0%})")
         return lines

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from improv.midi import wire
 from improv.midi.ears import Ears, clock_ears
-from improv.midi.outlet import FORWARD, Frame
+from improv.midi.outlet import FORWARD, PANIC, Frame
 from improv.music import events
 from improv.music.events import (
     Ask,
@@ -19,6 +19,7 @@ from improv.music.events import (
     NoteOff,
     NoteOn,
     OutLatency,
+    Panic,
     Pedal,
     SongPosition,
     Start,
@@ -27,10 +28,11 @@ from improv.music.events import (
     Tick,
     Transport,
 )
+from improv.music.gate import Gate
 from improv.music.schedule import Book
 
 MS = 1_000_000
-CONTROLS = {20: "turn", 21: "tap", 22: "transport", 23: "clock_offset", 24: "out_latency"}
+CONTROLS = {20: "turn", 21: "tap", 22: "transport", 23: "clock_offset", 24: "out_latency", 25: "panic"}
 
 
 class Heads:
@@ -39,8 +41,10 @@ class Heads:
     def __init__(self, channel: int | None = None, thru: bool = False, clock: bool = False) -> None:
         self.posted: list[Heard] = []
         self.frames: list[Frame] = []
-        forward = self.frames.append if thru else None
-        self.ears = Ears(self.posted.append, channel, CONTROLS, 3, forward, clock)
+        self.said: list[str] = []
+        thru_channel = 3 if thru else None
+        gate = Gate(self.said.append)
+        self.ears = Ears(self.posted.append, self.frames.append, gate, channel, CONTROLS, thru_channel, clock)
 
     def hear(self, *messages: bytes) -> list[Heard]:
         """Without their times."""
@@ -64,8 +68,6 @@ def message(*values: int) -> bytes:
     [
         (message(0x90, 60, 64), NoteOn(0, 60, 64)),
         (message(0x9F, 0, 127), NoteOn(0, 0, 127)),
-        (message(0x90, 60, 0), NoteOff(0, 60)),
-        (message(0x83, 60, 99), NoteOff(0, 60)),
         (message(0xB0, 64, 64), Pedal(0, True)),
         (message(0xB0, 64, 63), Pedal(0, False)),
         (message(0xB0, 123, 0), InputLost(0)),
@@ -79,6 +81,14 @@ def message(*values: int) -> bytes:
 )
 def test_what_a_player_means(heard: bytes, meaning: Heard | None) -> None:
     assert Heads().hear(heard) == ([] if meaning is None else [meaning])
+
+
+@pytest.mark.parametrize("end", [message(0x93, 60, 0), message(0x83, 60, 99)])
+def test_a_note_ends_on_its_own_channel_and_no_other_ends(end: bytes) -> None:
+    heads = Heads(thru=True)
+    assert heads.hear(end, message(0x93, 60, 64), message(0x80, 60, 0)) == [NoteOn(0, 60, 64)]
+    assert heads.hear(end, end) == [NoteOff(0, 60)]
+    assert len(heads.forwarded) == 2
 
 
 def test_only_the_named_channel_is_heard_and_forwarded() -> None:
@@ -98,6 +108,12 @@ def test_a_control_counts_when_it_is_pressed_and_not_while_it_is_held(number: in
     heads = Heads()
     values = (0, 63, 64, 127, 100, 63, 127, 0)
     assert heads.hear(*(message(0xB0, number, value) for value in values)) == [meaning(0), meaning(0)]
+
+
+def test_a_panic_does_not_wait_for_the_engine() -> None:
+    heads = Heads()
+    assert heads.hear(message(0xB0, 25, 127), message(0xB0, 25, 0)) == [Panic(0)]
+    assert [frame.command for frame in heads.frames] == [PANIC]
 
 
 def test_each_control_is_pressed_by_itself() -> None:
@@ -131,7 +147,7 @@ def test_the_clock_is_heard_where_it_is_told_to_and_nowhere_else() -> None:
     told, other, only = Heads(clock=True, thru=True), Heads(clock=False), list[Heard]()
     assert told.hear(*BEAT) == list(BEAT.values()) and told.forwarded == []
     assert other.hear(*BEAT) == []
-    hear = clock_ears(only.append)
+    hear = clock_ears(only.append, Gate(print))
     for heard in (*BEAT, message(0x90, 60, 64), message(0xB0, 20, 127)):
         hear(heard)
     assert [event._replace(time_ns=0) for event in only] == list(BEAT.values())
@@ -162,7 +178,7 @@ def test_the_clock_is_heard_where_it_is_told_to_and_nowhere_else() -> None:
 def test_a_broken_message_means_nothing_and_goes_nowhere(broken: bytes) -> None:
     heads, only = Heads(thru=True, clock=True), list[Heard]()
     assert heads.hear(broken) == [] and heads.forwarded == []
-    clock_ears(only.append)(broken)
+    clock_ears(only.append, Gate(print))(broken)
     assert only == []
 
 
@@ -174,7 +190,7 @@ HAPPENINGS = tuple(kind for kind in vars(events).values() if isinstance(kind, ty
 def test_no_bytes_are_too_much(messages: list[bytes]) -> None:
     """Whatever comes is left out or in range, and the outlet can send what is forwarded."""
     heads, only, book = Heads(thru=True, clock=True), list[Heard](), Book()
-    hear = clock_ears(only.append)
+    hear = clock_ears(only.append, Gate(print))
     for heard in messages:
         heads.hear(heard)
         hear(heard)

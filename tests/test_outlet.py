@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import queue
 import select
@@ -25,6 +26,7 @@ from improv.midi.outlet import (
     LEAVE,
     LET_GO,
     NO_DUTIES,
+    PANIC,
     PLAY,
     SPIN_NS,
     TICK_SPIN_NS,
@@ -35,6 +37,7 @@ from improv.midi.outlet import (
     ProcessOutlet,
     Report,
     Sent,
+    Skipped,
     Target,
     ThreadOutlet,
     _Desk,
@@ -50,6 +53,7 @@ from improv.midi.ports import PortError
 from improv.music.events import Late, Retime
 from improv.music.pulse import CONTINUE, SONG_POSITION, START, STOP, TICK
 from improv.music.schedule import is_note_on
+from improv.music.sweep import BURST, BURST_NS
 from improv.music.timeline import NS, Timeline
 from tests.jack import Env, Player, server_or_skip
 from tests.test_schedule import MS, NOTES, NOTHING, PEDALS, off, on, pedal, sounding
@@ -93,12 +97,16 @@ class Script:
         self.now = until
         raise queue.Empty
 
+    def pause(self, for_s: float) -> None:
+        self.now += round(for_s * NS)
+
     def send(self, message: bytes) -> None:
         self.sent.append(message)
         self.stamps.append(self.now)
 
     def run(self, duties: Duties = NO_DUTIES) -> Script:
-        serve(cast("queue.SimpleQueue[Frame]", self), self.send, self.reports.append, duties, self.clock)
+        inbox = cast("queue.SimpleQueue[Frame]", self)
+        serve(inbox, self.send, self.reports.append, duties, self.clock, self.pause)
         return self
 
     @property
@@ -138,6 +146,8 @@ FRAMES = st.one_of(
     st.builds(lambda at, ahead, m: played(at, at + ahead, m), TIMES, st.integers(0, 500).map(lambda n: n * MS), NOTES),
     st.builds(lambda at, m: Arrival(at, Frame(at, FORWARD, m)), TIMES, st.one_of(NOTES, PEDALS)),
     st.builds(lambda at: Arrival(at, Frame(at, YIELD)), TIMES),
+    st.builds(lambda at: Arrival(at, Frame(at, PANIC)), TIMES),
+    st.builds(lambda at, value: Arrival(at, Frame(at, FORWARD, bytes((0xB0, 1, value)))), TIMES, st.integers(0, 127)),
     st.builds(lambda at: Arrival(at, Frame(at, BEAT)), TIMES),
     st.builds(lambda at, ms: Arrival(at, Frame(ms * MS, LATENCY)), TIMES, st.integers(0, 127)),
     st.builds(
@@ -241,6 +251,64 @@ def test_letting_go_releases_only_what_came_through() -> None:
     assert script.stamps[3] < 51 * MS and script.sent[5] == off(60)
 
 
+def test_a_panic_ends_everything_there_may_be() -> None:
+    script = Script(
+        [
+            played(0, 10 * MS, on(60)),
+            played(0, 300 * MS, on(62)),
+            played(0, 400 * MS, off(62)),
+            Arrival(20 * MS, Frame(0, FORWARD, pedal(True, 1))),
+            Arrival(100 * MS, Frame(0, PANIC)),
+            leaves(900),
+        ]
+    ).run()
+    after = script.sent[2:]
+    assert after[0] == off(60) and on(62) not in after
+    offs = {message[:2] for message in after if message[0] & 0xF0 == 0x80}
+    assert offs == {bytes((0x80 | channel, pitch)) for channel in range(16) for pitch in range(128)}
+    for number in (64, 120, 123):
+        assert {bytes((0xB0 | channel, number, 0)) for channel in range(16)} <= set(after)
+    assert [report.message for report in script.reports if isinstance(report, Sent)] == [on(60), off(60)]
+
+
+def test_who_plays_after_a_panic_is_heard_while_it_is_under_way() -> None:
+    """Also a second one, and the clock ticks on."""
+    notes = [(150, on(60, 1)), (151, on(100, 1)), (500, off(60, 1)), (501, off(100, 1))]
+    panics = [Arrival(at_ms * MS, Frame(0, PANIC)) for at_ms in (100, 120)]
+    forwarded = [Arrival(at_ms * MS, Frame(0, FORWARD, message)) for at_ms, message in notes]
+    script = Script([retimed(0, SONG), *panics, *forwarded, leaves(900)]).run(Duties(clock=True))
+    heard = [(at_ns // MS, message) for at_ns, message in script.all if message in dict.fromkeys(m for _, m in notes)]
+    played_on = [(at_ms, message) for at_ms, message in heard if 150 <= at_ms <= 501]
+    assert played_on == notes
+    ticks = [at_ns for at_ns, message in script.all if message[0] == TICK and 100 * MS <= at_ns < 800 * MS]
+    assert all(later - tick < 22 * MS for tick, later in itertools.pairwise(ticks))
+
+
+def test_no_burst_is_longer_than_a_slow_receiver_takes() -> None:
+    keys = [Arrival(MS, Frame(0, FORWARD, on(pitch, 1))) for pitch in range(128)]
+    script = Script([*keys, Arrival(2 * MS, Frame(0, LET_GO)), *keys, leaves(200)]).run()
+    assert sounding(script.sent) == NOTHING and len(script.sent) > 4 * 128
+    later = script.stamps[2 * BURST :]
+    assert all(then - at_ns >= BURST_NS for at_ns, then in zip(script.stamps, later, strict=False))
+
+
+def test_controllers_in_a_flood_are_thinned_and_the_notes_are_not() -> None:
+    flood = [(n * MS // 10, bytes((0xB0, 1 + n % 3, n // 3 % 128))) for n in range(20_000)]
+    notes = [(n * 50 * MS, (on if n % 2 == 0 else off)(60 + n // 2 % 12, 1)) for n in range(40)]
+    forwarded = [Arrival(at_ns, Frame(0, FORWARD, message)) for at_ns, message in (*flood, *notes)]
+    script = Script([*forwarded, leaves(2_500)]).run()
+    assert [m for m in script.sent if m[0] < 0xB0] == [message for _, message in notes]
+    late_ns = [at_ns - due_ns for (at_ns, m), (due_ns, _) in zip(
+        ((at_ns, m) for at_ns, m in script.all if m[0] < 0xB0), notes, strict=True)]  # fmt: skip
+    assert max(late_ns) < 3 * MS
+    moved = [m for m in script.sent if m[0] == 0xB0 and m[1] < 64]
+    assert 1_000 <= len(moved) <= 1_200
+    for number in (1, 2, 3):
+        last = [message for _, message in flood if message[1] == number][-1]
+        assert [m for m in moved if m[1] == number][-1] == last
+    assert script.reports[0] == Skipped(1) and script.reports[-1] == Skipped(20_000 - len(moved))
+
+
 def test_a_lost_heartbeat_releases_all_and_ends_it() -> None:
     last_ns = 5 * HEARTBEAT_NS
     beats = [Arrival(at, Frame(at, BEAT)) for at in range(0, last_ns + 1, HEARTBEAT_NS)]
@@ -263,7 +331,8 @@ def test_a_halt_of_its_own_is_no_lost_heartbeat() -> None:
         script.send(message)
         script.now += 5 * NS // 2 * (message == on(60))
 
-    serve(cast("queue.SimpleQueue[Frame]", script), send, script.reports.append, clock=script.clock)
+    inbox = cast("queue.SimpleQueue[Frame]", script)
+    serve(inbox, send, script.reports.append, clock=script.clock, pause=script.pause)
     assert script.now >= 10 * NS and script.stamps[1] < 4 * NS + MS
 
 
@@ -398,6 +467,7 @@ def test_frames_pass_the_pipe(sent: list[Frame]) -> None:
 REPORTS = st.one_of(
     st.builds(Sent, LONG, LONG, MESSAGES),
     st.builds(Late, LONG, LONG, LONG, LONG, st.integers(0, 65535), st.booleans()),
+    st.builds(Skipped, LONG),
 )
 
 

@@ -6,15 +6,18 @@ from collections.abc import Callable, Mapping
 
 from improv.clock import now_ns
 from improv.midi import wire
-from improv.midi.outlet import FORWARD, Frame
-from improv.music.events import Ask, ClockOffset, Heard, OutLatency, Tap, Transport
+from improv.midi.outlet import FORWARD, PANIC, Frame
+from improv.music.events import Ask, ClockOffset, Heard, OutLatency, Panic, Tap, Transport
+from improv.music.gate import PRESS, Gate
 
 MS = 1_000_000
 MIDDLE = 64  # of a controller: no offset
 PRESSED = 64  # of a controller: from here on it counts as pressed
 
-TURN, TAP, TRANSPORT, CLOCK_OFFSET, OUT_LATENCY = "turn", "tap", "transport", "clock_offset", "out_latency"
-PRESSES: dict[str, Callable[[int], Heard]] = {TURN: Ask, TAP: Tap, TRANSPORT: Transport}
+TURN, TAP, TRANSPORT, STOP_ALL = "turn", "tap", "transport", "panic"
+CLOCK_OFFSET, OUT_LATENCY = "clock_offset", "out_latency"
+PRESSES: dict[str, Callable[[int], Heard]] = {TURN: Ask, TAP: Tap, TRANSPORT: Transport, STOP_ALL: Panic}
+NO_CONTROLS: Mapping[int, str] = {}
 
 
 class Ears:
@@ -23,15 +26,17 @@ class Ears:
     def __init__(
         self,
         post: Callable[[Heard], None],
-        channel: int | None,
-        controls: Mapping[int, str],
-        thru_channel: int = 1,
-        thru: Callable[[Frame], None] | None = None,
+        forward: Callable[[Frame], None],
+        gate: Gate,
+        channel: int | None = None,
+        controls: Mapping[int, str] = NO_CONTROLS,
+        thru_channel: int | None = None,
         clock: bool = False,
     ) -> None:
-        """`controls` names what a controller does; `clock`: the beat comes through this input as well."""
-        self._post, self._channel, self._controls = post, channel, controls
-        self._thru, self._thru_channel, self._clock = thru, thru_channel, clock
+        """Where messages go (None: thru is off), what a controller does, and whether the beat comes here too."""
+        self._post, self._forward, self._gate = post, forward, gate
+        self._channel, self._controls = channel, controls
+        self._thru_channel, self._clock = thru_channel, clock
         self._pressed: set[int] = set()
 
     def hear(self, message: bytes) -> None:
@@ -40,8 +45,8 @@ class Ears:
         if not message:
             return
         if message[0] >= wire.SYSTEM:
-            if self._clock and (event := wire.clock(message, now)) is not None:
-                self._post(event)
+            if self._clock:
+                _hear_clock(message, now, self._gate, self._post)
         elif wire.is_channel_message(message):
             self._hear_channel(message, now)
 
@@ -53,31 +58,43 @@ class Ears:
         if control is not None and control[0] in self._controls:
             self._turn_knob(control[0], control[1], now)
             return
-        if self._thru is not None:
+        if not self._gate.lets_in(message, now):
+            return
+        if self._thru_channel is not None:
             drums = channel == wire.DRUMS
-            self._thru(Frame(now, FORWARD, message if drums else wire.on_channel(message, self._thru_channel)))
+            self._forward(Frame(now, FORWARD, message if drums else wire.on_channel(message, self._thru_channel)))
         if channel != wire.DRUMS and (event := wire.meaning(message, now)) is not None:
             self._post(event)
 
     def _turn_knob(self, number: int, value: int, now: int) -> None:
         does = self._controls[number]
-        if does == CLOCK_OFFSET:
-            self._post(ClockOffset(now, (value - MIDDLE) * MS))
-        elif does == OUT_LATENCY:
-            self._post(OutLatency(now, value * MS))
-        else:
-            pressed = value >= PRESSED
-            if pressed and number not in self._pressed:
-                self._post(PRESSES[does](now))
+        if does in PRESSES:
+            pressed, before = value >= PRESSED, number in self._pressed
             (self._pressed.add if pressed else self._pressed.discard)(number)
+            if pressed and not before and self._gate.takes(PRESS, now):
+                self._press(does, now)
+        elif self._gate.takes(PRESS, now):
+            knob = ClockOffset(now, (value - MIDDLE) * MS) if does == CLOCK_OFFSET else OutLatency(now, value * MS)
+            self._post(knob)
+
+    def _press(self, does: str, now: int) -> None:
+        if does == STOP_ALL:  # not behind what the engine is about to do
+            self._forward(Frame(now, PANIC))
+        self._post(PRESSES[does](now))
 
 
-def clock_ears(post: Callable[[Heard], None]) -> Callable[[bytes], None]:
+def clock_ears(post: Callable[[Heard], None], gate: Gate) -> Callable[[bytes], None]:
     """For an input that gives the beat and nothing else."""
 
     def hear(message: bytes) -> None:
         now = now_ns()
-        if message and (event := wire.clock(message, now)) is not None:
-            post(event)
+        if message:
+            _hear_clock(message, now, gate, post)
 
     return hear
+
+
+def _hear_clock(message: bytes, now: int, gate: Gate, post: Callable[[Heard], None]) -> None:
+    event = wire.clock(message, now)
+    if event is not None and gate.lets_in(message, now):
+        post(event)

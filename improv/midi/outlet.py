@@ -21,26 +21,28 @@ from collections.abc import Callable, Iterator
 from typing import IO, Any, NamedTuple, Protocol
 
 from improv.clock import now_ns
-from improv.midi import ports, wire
-from improv.music.events import Late, NoteOff, Retime
+from improv.midi import ports
+from improv.midi.pace import paced
+from improv.music.events import Late, Retime
+from improv.music.latest import Latest, is_continuous
 from improv.music.pulse import Click, MidiClock
-from improv.music.schedule import ALL_NOTES_OFF, ALL_SOUND_OFF, CLICK, CONTROL, MACHINE, SUSTAIN, THRU, Schedule
+from improv.music.schedule import CLICK, MACHINE, THRU, Schedule
+from improv.music.sweep import Sweep, everything_off
 from improv.music.timeline import TICKS_PER_BEAT, Timeline
 
 SPIN_NS = 800_000  # sleep until so long before an event, then spin: a sleep alone wakes too late
 TICK_SPIN_NS = 250_000  # before a tick, which is more often and matters less: slaves smooth what they hear
 HEARTBEAT_NS = 250_000_000
 HEARTBEAT_LOST_NS = 1_000_000_000
-BURST, BURST_S = 16, 0.002  # a slow receiver loses messages of a longer burst (seen over JACK at 64 frames)
 CLOSE_S = 3.0
 DRAIN_S = 0.05  # a driver sends what it was given within a few of its periods
 
-PLAY, FORWARD, YIELD, LET_GO, BEAT, LEAVE, TURN, RETIME, LATENCY = range(9)
+PLAY, FORWARD, YIELD, LET_GO, BEAT, LEAVE, TURN, RETIME, LATENCY, PANIC = range(10)
 _FRAME = struct.Struct("<qBB36s")  # due or stamp in ns, command, length, message
 _LINE = struct.Struct("<dqddBB??")  # a timeline: tempo, origin in ns and in beats, bar, metre, metric; and a jump
-# Sent: due, sent, -, -, -, length, message; Late: time, turn, late, shift, thinned, ended, -
+# Sent: due, sent, -, -, -, length, message; Late: time, turn, late, shift, thinned, ended, -; Skipped: values
 _REPORT = struct.Struct("<BqqqqHB3s")
-_SENT, _LATE = 0, 1
+_SENT, _LATE, _SKIPPED = range(3)
 
 Clock = Callable[[], int]
 
@@ -72,7 +74,13 @@ class Sent(NamedTuple):
     message: bytes
 
 
-Report = Sent | Late
+class Skipped(NamedTuple):
+    """Values of controllers were not sent, for later ones took their place: told at the first one, and at the end."""
+
+    values: int
+
+
+Report = Sent | Late | Skipped
 
 
 class Duties(NamedTuple):
@@ -100,6 +108,8 @@ class _Desk:
         self._schedule = Schedule(duties.grid_ticks)
         self._ticks = MidiClock() if duties.clock else None
         self._click = Click(duties.click_channel) if duties.click_channel is not None else None
+        self._latest = Latest()
+        self._sweep = Sweep()
         self._latency_ns = duties.latency_ns
 
     def now(self) -> int:
@@ -107,25 +117,33 @@ class _Desk:
 
     def deadline(self) -> int | None:
         """When something is to be sent, by the clock itself."""
-        dues = (self._note_due_ns(), None if self._ticks is None else self._ticks.deadline())
-        return min((due - self._latency_ns for due in dues if due is not None), default=None)
-
-    def _note_due_ns(self) -> int | None:
-        dues = (self._schedule.deadline(), None if self._click is None else self._click.deadline())
-        return min((due for due in dues if due is not None), default=None)
+        first = self._first()
+        return None if first is None else first[0]
 
     @property
     def spin_ns(self) -> int:
         """How long before the deadline to be awake."""
-        tick_ns, note_ns = None if self._ticks is None else self._ticks.deadline(), self._note_due_ns()
-        return TICK_SPIN_NS if tick_ns is not None and (note_ns is None or tick_ns < note_ns) else SPIN_NS
+        first = self._first()
+        return SPIN_NS if first is None else -first[1]
+
+    def _first(self) -> tuple[int, int] | None:
+        """What is due first, and how precisely, below 0: of what is due together, the most precise."""
+        ahead_ns = self._latency_ns
+        dues = (
+            (self._schedule.deadline(), -SPIN_NS, ahead_ns),
+            (None if self._click is None else self._click.deadline(), -SPIN_NS, ahead_ns),
+            (None if self._ticks is None else self._ticks.deadline(), -TICK_SPIN_NS, ahead_ns),
+            (self._latest.deadline(), 0, 0),
+            (self._sweep.deadline(), 0, 0),
+        )
+        return min(((due - ahead, spin) for due, spin, ahead in dues if due is not None), default=None)
 
     def take(self, frame: Frame) -> None:
         """Do what a frame says."""
         if frame.command == PLAY:
             self._schedule.put(frame.time_ns, MACHINE, frame.message)
         elif frame.command == FORWARD:
-            self._send_all(self._schedule.book.enter(THRU, frame.message))
+            self._forward(frame.message)
         elif frame.command == YIELD:
             self._play(self._schedule.drop(MACHINE))
         elif frame.command == LET_GO:
@@ -134,9 +152,17 @@ class _Desk:
             self._schedule.begin_turn(frame.time_ns)
         elif frame.command == RETIME:
             self._retime(retime_of(frame))
+        elif frame.command == PANIC:
+            self._panic(frame.message)
         elif frame.command == LATENCY:
             self._latency_ns = frame.time_ns
             self._run_schedule(self.now(), in_time=True)  # what is due all at once now is not late
+
+    def _panic(self, channels: bytes) -> None:
+        """End what sounds, and on some channels (none named: all) what may sound that nobody knows of."""
+        self._play(self._schedule.drop(MACHINE))
+        self._send_all(self._schedule.silence())
+        self._sweep.begin(self._clock(), everything_off(channels) if channels else everything_off())
 
     def run(self) -> None:
         """Send all that is due."""
@@ -147,6 +173,8 @@ class _Desk:
             for beat in self._click.pop(now):
                 self._schedule.put(beat.due_ns, CLICK, beat.message)
         self._run_schedule(now)
+        self._send_all(self._latest.pop(self._clock()))
+        self._send_all(self._sweep.pop(self._clock(), self._schedule.book.sounding))
 
     def _run_schedule(self, now: int, in_time: bool = False) -> None:
         while _is_due(self._schedule.deadline(), now):
@@ -157,10 +185,25 @@ class _Desk:
                 self._play(messages, due.due_ns) if due.owner == MACHINE else self._send_all(messages)
 
     def fall_silent(self) -> None:
+        self._send_all(self._latest.flush())
         self._play(self._schedule.drop(MACHINE))
         self._send_all(self._schedule.silence())
         if self._ticks is not None:
             self._send_all(self._ticks.stop())
+        self._send_all(self._sweep.flush())
+        if self._latest.skipped:
+            self._report(Skipped(self._latest.skipped))
+
+    def _forward(self, message: bytes) -> None:
+        """Notes at once; of what moves continuously no more than is of use."""
+        for one in self._schedule.book.enter(THRU, message):
+            if not is_continuous(one):
+                self._send(one)
+                continue
+            before = self._latest.skipped
+            self._send_all(self._latest.put(self._clock(), one))
+            if self._latest.skipped > before == 0:
+                self._report(Skipped(1))
 
     def _retime(self, retime: Retime) -> None:
         now = self.now()
@@ -198,9 +241,10 @@ def serve(
     report: Callable[[Report], None],
     duties: Duties = NO_DUTIES,
     clock: Clock = now_ns,
+    pause: Callable[[float], None] = time.sleep,
 ) -> None:
     """Play what comes into the inbox until LEAVE or until the heartbeat is lost; leave silence."""
-    desk = _Desk(send, report, duties, clock)
+    desk = _Desk(paced(send, clock, pause), report, duties, clock)
     beat_ns: int | None = None  # the watch begins with the first beat
     try:
         while True:
@@ -265,7 +309,6 @@ class Target(NamedTuple):
     api: str = ""
     port: str | None = None  # None: a virtual port
     builtin: bool = False
-    release: tuple[int, ...] = ()  # channels to clear first, after an outlet died
     duties: Duties = NO_DUTIES
 
 
@@ -337,6 +380,8 @@ def frames(stream: IO[bytes]) -> Iterator[Frame]:
 def pack_report(report: Report) -> bytes:
     if isinstance(report, Sent):
         return _REPORT.pack(_SENT, report.due_ns, report.sent_ns, 0, 0, 0, len(report.message), report.message)
+    if isinstance(report, Skipped):
+        return _REPORT.pack(_SKIPPED, report.values, 0, 0, 0, 0, 0, b"")
     return _REPORT.pack(_LATE, *report, b"")
 
 
@@ -345,6 +390,8 @@ def reports(stream: IO[bytes]) -> Iterator[Report]:
     for kind, time_ns, other_ns, late_ns, shift_ns, thinned, number, data in _unpacked(stream, _REPORT):
         if kind == _SENT:
             yield Sent(time_ns, other_ns, data[:number])
+        elif kind == _SKIPPED:
+            yield Skipped(time_ns)
         else:
             yield Late(time_ns, other_ns, late_ns, shift_ns, thinned, bool(number))
 
@@ -362,7 +409,7 @@ def main() -> None:
     """The outlet's process: frames on stdin, reports on stdout."""
     # Ctrl-C and a closing terminal reach the whole group: the parent decides, this process plays on
     # until its pipe closes. A signal meant for it alone makes it leave in good order.
-    for ignored in ("SIGINT", "SIGHUP"):
+    for ignored in ("SIGINT", "SIGHUP", "SIGUSR1"):
         if hasattr(signal, ignored):
             signal.signal(getattr(signal, ignored), signal.SIG_IGN)
     sys.setswitchinterval(1e-4)
@@ -377,7 +424,6 @@ def main() -> None:
         print(f"output: {error}", flush=True)
         sys.exit(2)
     print("ready", flush=True)
-    _release(target.release, output.send)
 
     def receive() -> None:
         for frame in frames(os.fdopen(0, "rb", buffering=0)):
@@ -397,17 +443,6 @@ def _go_first() -> None:
     """
     with contextlib.suppress(AttributeError, OSError):  # not on this system; not for this user
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
-
-
-def _release(channels: tuple[int, ...], send: Callable[[bytes], None]) -> None:
-    """End whatever an outlet that died left sounding: nobody knows what that was."""
-    controls = (SUSTAIN, ALL_NOTES_OFF, ALL_SOUND_OFF)
-    messages = [bytes((CONTROL | channel - 1, number, 0)) for number in controls for channel in channels]
-    messages += [wire.spell(NoteOff(0, pitch), channel) for pitch in range(128) for channel in channels]
-    for number, message in enumerate(messages, start=1):
-        send(message)
-        if number % BURST == 0:
-            time.sleep(BURST_S)
 
 
 def _reporter(descriptor: int) -> Callable[[Report], None]:

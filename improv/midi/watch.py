@@ -117,7 +117,7 @@ class _Lookout:
 
 def main() -> None:
     """The watching process: leaves when its stdin closes."""
-    for ignored in ("SIGINT", "SIGHUP"):
+    for ignored in ("SIGINT", "SIGHUP", "SIGUSR1"):
         if hasattr(signal, ignored):
             signal.signal(getattr(signal, ignored), signal.SIG_IGN)
     api, watched = json.loads(sys.argv[1])

@@ -135,6 +135,12 @@ class InputLost(NamedTuple):
     time_ns: int
 
 
+class Panic(NamedTuple):
+    """The player wants silence, whatever is wrong: nothing is played or held any more. The beat goes on."""
+
+    time_ns: int
+
+
 class Yield(NamedTuple):
     """Sent by the engine: drop what is planned after this moment and release what sounds."""
 
@@ -149,5 +155,5 @@ class TurnBegins(NamedTuple):
 
 Clock = Tick | Start | Stop | Continue | SongPosition
 Beat = Clock | Tap | Transport | ClockOffset | Retime
-Heard = NoteOn | NoteOff | Pedal | Ask | InputLost | Beat | OutLatency | Late
+Heard = NoteOn | NoteOff | Pedal | Ask | InputLost | Panic | Beat | OutLatency | Late
 Played = NoteOn | NoteOff | Yield | TurnBegins | Retime | OutLatency | FreeWheel

@@ -1,0 +1,98 @@
+"""What of a flood is let in. Nothing that ends something is ever kept out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from improv.music.bucket import Bucket
+from improv.music.latest import is_continuous
+from improv.music.pulse import CONTINUE, START, STOP, TICK
+from improv.music.schedule import CONTROL, SUSTAIN, is_note_off, is_note_on
+
+NOTE, PEDAL, PRESS, SETTING = "notes", "pedal strokes", "controls", "programs and settings"
+CLOCK_TICK, SONG = "clock ticks", "starts and stops"
+RATES = {  # of each kind: so many at once, and so many a second after that
+    NOTE: (256, 250),
+    PEDAL: (128, 100),
+    PRESS: (128, 100),
+    SETTING: (256, 250),
+    CLOCK_TICK: (256, 500),
+    SONG: (32, 50),
+}
+HALF = 64  # of a pedal's way: from here on it is down
+SYSTEM = 0xF0
+
+
+class Gate:
+    """Decides by stamps alone.
+
+    What begins something is let in as far as a player may play, each kind by itself. What ends something
+    passes exactly if that was let in: an end of nothing is nothing. Continuous controllers all pass: who
+    sends them on thins them (`music/latest.py`).
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        """`say` is told, in a sentence, when something of a kind is kept out for the first time."""
+        self._say = say
+        self._buckets = {kind: Bucket(*rate) for kind, rate in RATES.items()}
+        self._notes: set[tuple[int, int]] = set()  # channel (from 0) and pitch of those let in
+        self._pedals: dict[int, int] = {}  # on each channel, as it was last let in
+        self._runs = False  # the song
+        self.shed: Counter[str] = Counter()
+
+    def lets_in(self, message: bytes, time_ns: int) -> bool:
+        """Whether a whole message of a channel or of a clock is let in."""
+        if message[0] >= SYSTEM:
+            return self._lets_beat_in(message[0], time_ns)
+        channel = message[0] & 0x0F
+        if is_note_on(message):
+            return self._lets_note_in((channel, message[1]), time_ns)
+        if is_note_off(message):
+            held = self.holds(message)
+            self._notes.discard((channel, message[1]))
+            return held
+        if message[0] & 0xF0 == CONTROL and message[1] == SUSTAIN:
+            return self._lets_pedal_in(channel, message[2], time_ns)
+        return is_continuous(message) or self.takes(SETTING, time_ns)
+
+    def holds(self, message: bytes) -> bool:
+        """Whether a note of that channel and pitch was let in and has not ended."""
+        return (message[0] & 0x0F, message[1]) in self._notes
+
+    def takes(self, kind: str, time_ns: int) -> bool:
+        """Whether one more of a kind is let in."""
+        if self._buckets[kind].take(time_ns):
+            return True
+        if kind not in self.shed:
+            self._say(f"{kind} come faster than {RATES[kind][1]} a second; those beyond that are not heard")
+        self.shed[kind] += 1
+        return False
+
+    def _lets_note_in(self, note: tuple[int, int], time_ns: int) -> bool:
+        taken = self.takes(NOTE, time_ns)
+        if taken:
+            self._notes.add(note)
+        return taken
+
+    def _lets_pedal_in(self, channel: int, value: int, time_ns: int) -> bool:
+        """Where it comes up half, or the whole way, that ends something."""
+        before = self._pedals.get(channel, 0)
+        ends = value < HALF <= before or value == 0
+        passes = before > 0 if ends else self.takes(PEDAL, time_ns)
+        if passes:
+            self._pedals[channel] = value
+        return passes
+
+    def _lets_beat_in(self, status: int, time_ns: int) -> bool:
+        if status == STOP and self._runs:
+            self._runs = False
+            return True
+        taken = self.takes(CLOCK_TICK if status == TICK else SONG, time_ns)
+        self._runs = self._runs or (taken and status in (START, CONTINUE))
+        return taken
+
+    def lines(self) -> list[str]:
+        """What was kept out, in words."""
+        shed = ", ".join(f"{count} {kind}" for kind, count in self.shed.items())
+        return [f"too fast to be heard: {shed}"] if shed else []
