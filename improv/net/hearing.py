@@ -7,22 +7,22 @@ from collections.abc import Iterable
 
 from improv.music.events import NoteOff, NoteOn
 from improv.music.timeline import Timeline
-from improv.net.codec import Quantiser, Token
+from improv.net.codec import OFF, PITCHES, Quantiser, Token
 
 GRACE_NS = 2_000_000  # a note may be heard so long after its stamp and still join its tick
-BACKLOG = 1024  # tokens; a flood beyond that drops the oldest
+BACKLOG = 1024  # tokens; of a flood beyond that the oldest notes are forgotten
 FIRST_TICK = -(1 << 62)
 
 
 class Hearing:
     def __init__(self) -> None:
-        self.unread: deque[Token] = deque(maxlen=BACKLOG)
+        self.unread: deque[Token] = deque()
         self._quantiser = Quantiser()
         self._floor = FIRST_TICK  # the first tick that is not over
 
     def add(self, sounding: Iterable[NoteOn | NoteOff], line: Timeline) -> None:
         for event in sounding:
-            self.unread.extend(self._quantiser.add(self._tick(event.time_ns, line), event))
+            self._put(self._quantiser.add(self._tick(event.time_ns, line), event))
 
     def deadline(self, line: Timeline) -> int | None:
         """When the open tick is over."""
@@ -42,7 +42,24 @@ class Hearing:
     def end(self, tick: int) -> None:
         """A tick and all before it are over: what is heard from now on lies after it."""
         self._floor = max(self._floor, tick + 1)
-        self.unread.extend(self._quantiser.close(tick + 1))
+        self._put(self._quantiser.close(tick + 1))
+
+    def _put(self, tokens: list[Token]) -> None:
+        """Notes are forgotten whole: none is to sound for ever in what the network remembers."""
+        self.unread.extend(tokens)
+        while len(self.unread) > BACKLOG and (note := self._first_whole()) is not None:
+            for token in note:
+                self.unread.remove(token)
+
+    def _first_whole(self) -> tuple[Token, Token] | None:
+        """The first note that also ends."""
+        begun: dict[int, Token] = {}
+        for token in self.unread:
+            if token.what < OFF:
+                begun[token.what] = token
+            elif (begin := begun.get(token.what % PITCHES)) is not None:
+                return begin, token
+        return None
 
     def _tick(self, time_ns: int, line: Timeline) -> int:
         return max(line.tick(time_ns), self._floor)
