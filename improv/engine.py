@@ -40,7 +40,7 @@ from improv.music.events import (
     Yield,
 )
 from improv.music.grid import Grid
-from improv.music.timeline import NS, Timeline
+from improv.music.timeline import NS, TICKS_PER_BEAT, Timeline
 from improv.music.trade import Trade
 from improv.music.turns import Listener, Phrase, TurnRules
 from improv.net.hearing import Hearing
@@ -111,9 +111,9 @@ class Engine:
         """Take one event, or do the one thing that is due."""
         self._now = now
         if event is not None:
-            if not isinstance(event, Late):  # these are of the outlet, which is a latency ahead
-                self._settle(event.time_ns)
-            return self._hear(event)
+            # These are of the outlet, which is a latency ahead.
+            settled = [] if isinstance(event, Late) else self._settle(event.time_ns)
+            return [*settled, *self._hear(event)]
         due = self._next()
         return due.act(due.time_ns) if due is not None and due.time_ns <= now else []
 
@@ -144,13 +144,16 @@ class Engine:
         return None if due is None else due.time_ns
 
     def _next(self) -> Due | None:
+        """Of what is due: decisions first, for the network may have more to do than it has time."""
+        decision = _first(*self._decisions(), (self._conductor.deadline(), self._lose_clock))
+        if decision is not None and decision.time_ns <= self._now:
+            return decision
         if self._hearing.unread:
             return Due(self._now, self._read)
         if self._turn is not None:
             return Due(self._now, self._begin_answer)
-        return _first(
-            *self._decisions(), (self._plan_due_ns(), self._plan), (self._conductor.deadline(), self._lose_clock)
-        )
+        plan = self._plan_due_ns(), self._plan
+        return _first(plan) if decision is None else _first(decision, plan)
 
     def _decisions(self) -> tuple[tuple[int | None, Act], ...]:
         """What is decided when its time has come, without a step of the network."""
@@ -158,14 +161,17 @@ class Engine:
             (self._tick_ends_ns(), self._end_tick),
             (self._turn_ends_ns(), self._turn_over),
             (self._answer_ends_ns(), self._answer_over),
+            (self._bars_end_ns(), self._bars_over),
             (self._forget_ns(), self._forget),
         )
 
-    def _settle(self, time_ns: int) -> None:
+    def _settle(self, time_ns: int) -> list[Played]:
         """Decide first what was to be decided before an event: a late thread decides as a prompt one would."""
+        played: list[Played] = []
         while (due := _first(*self._decisions())) is not None and due.time_ns < time_ns:
-            due.act(due.time_ns)
+            played += due.act(due.time_ns)
         self._since_ns = time_ns
+        return played
 
     def _tick_ends_ns(self) -> int | None:
         return None if self.line is None else self._hearing.deadline(self.line)
@@ -191,6 +197,12 @@ class Engine:
 
     def _answer_ends_ns(self) -> int | None:
         return None if self.line is None else self._soloist.over_ns(self.line)
+
+    def _bars_end_ns(self) -> int | None:
+        """When the bars are over that the machine was given, a tick before the line: its own is the next bar's."""
+        line = self.line
+        end_beat = self._trade.end_beat(line) if line is not None and self._trade.machine_plays else None
+        return None if line is None or end_beat is None else line.time_ns(end_beat * TICKS_PER_BEAT - 1)
 
     def _forget_ns(self) -> int | None:
         if self._soloist.stream is None or not self.resting or self._damper.held:
@@ -355,6 +367,12 @@ class Engine:
         self._rest(now)
         return []
 
+    def _bars_over(self, now: int) -> list[Played]:
+        """The player's bars begin on the line, though the answer was late and has not ended."""
+        assert self.line is not None
+        self._trade.hand_over(self.line)
+        return self._break_off(now, self.line)
+
     def _late(self, late: Late) -> list[Played]:
         """The outlet could not keep to the plan. Its clock is ahead of ours by the latency."""
         if self._soloist.answer is None or self.line is None or late.turn_ns != self._decided_ns:
@@ -366,12 +384,15 @@ class Engine:
 
     def _yield(self, time_ns: int, before: Timeline | None = None) -> list[Played]:
         """Give the turn back: what is due later never happens, what sounds is released."""
-        self._turn = self._asked = None
+        self._asked = None
         self._trade.lapse()
+        return self._break_off(time_ns, before or self.line)
+
+    def _break_off(self, time_ns: int, line: Timeline | None) -> list[Played]:
+        self._turn = None
         if self._soloist.answer is None:
             self._hear_meanwhile()
             return []
-        line = before or self.line
         assert line is not None
         self._soloist.take_back(time_ns + self._cue.latency_ns, line)
         self._rest(time_ns)

@@ -211,6 +211,21 @@ def test_a_shift_does_not_put_the_trade_out_of_step() -> None:
     assert begins(line, show) == [2, 6, 10, 14]
 
 
+@pytest.mark.parametrize(("step_ms", "stall_ms"), [(0, 200), (20, 0), (40, 0), (60, 0)])
+def test_however_late_the_machine_is_his_bars_begin_on_the_line(step_ms: int, stall_ms: int) -> None:
+    """But for the one step of the network that is under way."""
+    line, retime = joins()
+    heard = [event for i in range(4) for event in played_on(line, every(0.5, i * 8, i * 8 + 4))]
+    stalls = [(line.time_ns(at * TICKS_PER_BEAT), stall_ms * MS) for at in (6.9, 14.9, 22.9)]
+    playing = stage(1, step_ns=step_ms * MS, outlet_stalls=stalls)
+    show = playing.play([retime, *heard], line.time_ns(40 * TICKS_PER_BEAT))
+    assert show.late and show.engine.resting
+    times = [sent.sent_ns for note in notes(show.sent) for sent in (note.on, note.off)]
+    assert all(1 in (line.beat(time_ns) // 4 % 2, line.beat(time_ns - step_ms * MS - 1) // 4 % 2) for time_ns in times)
+    decided = [gave.event.time_ns for gave in show.gave if isinstance(gave.event, TurnBegins)]
+    assert [line.beat(time_ns) // 4 for time_ns in decided] == [0, 2, 4, 6]
+
+
 def test_a_pick_up_is_heard_even_if_the_machine_never_got_to_play() -> None:
     """Its network is too slow to have read his bar when the next begins; and then he stops it."""
     line, retime = joins()
