@@ -189,6 +189,36 @@ def render(
 
 
 @app.command()
+def replay(
+    log: Annotated[Path, typer.Argument(help="The log of a session (in the folder of --record).")],
+    out: Annotated[Path | None, Flag("--out", help="Write what was played as a MIDI file.")] = None,
+    weights: Weights = None,
+) -> None:
+    """Play a session again from its log, and see that the notes are the same."""
+    with _at_the_door():
+        from improv import replay
+
+        lines, same = replay.replay(log, weights, out)
+    print("\n".join(lines))
+    raise typer.Exit(0 if same else 1)
+
+
+@app.command()
+def recover(
+    path: Annotated[Path, typer.Argument(help="A log, or the folder of --record.")],
+) -> None:
+    """Make the MIDI files of sessions that were cut short."""
+    from improv.recording import recovered
+
+    outcomes = list(recovered(path))
+    for outcome in outcomes:
+        print(outcome.line if outcome.good else f"improv: {outcome.line}", file=None if outcome.good else sys.stderr)
+    if not outcomes:
+        print(f"{path}: there is nothing to recover")
+    raise typer.Exit(0 if all(outcome.good for outcome in outcomes) else 2)
+
+
+@app.command()
 def ports(as_json: Json = False) -> None:
     """The MIDI systems that open here, and their ports."""
     from improv.midi import ports

@@ -195,6 +195,12 @@ def load(path: Path | None = None) -> Settings:
     return _read(path, settings) if path is not None else settings
 
 
+def of(values: Mapping[Any, Any], source: str) -> Settings:
+    """Settings that were written down as nested mappings. Raises `BadSetting`, which names the source."""
+    settings: Settings = _merge(Settings(), values, lambda key: f"{source}: `{key}`")
+    return settings
+
+
 # The command line's name of each setting that has one.
 FLAGS = {
     "weights": "--weights",

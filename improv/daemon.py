@@ -10,6 +10,7 @@ import secrets
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from improv.clock import now_ns
@@ -20,7 +21,7 @@ from improv.midi import ports
 from improv.midi.ears import Ears, clock_ears
 from improv.midi.link import Link
 from improv.midi.outlet import LET_GO, PANIC, Duties, Frame, ProcessOutlet, Target
-from improv.midi.recorder import Recorder, session_path, writable_folder
+from improv.midi.recorder import writable_folder
 from improv.midi.watch import EVERY_S, Watched
 from improv.music.events import InputLost, Panic, Retime
 from improv.music.gate import Gate
@@ -28,6 +29,7 @@ from improv.music.timeline import Timeline
 from improv.net import weights
 from improv.net.weights import Card
 from improv.patchbay import Patchbay, Plug
+from improv.recording import Recording, recovered
 from improv.wiring import Wiring, find_ports
 
 CLOSE_S = 3.0  # is more than any driver needs
@@ -38,21 +40,34 @@ ONE_SIGNAL_NS = 100_000_000  # a group and its members are often told the same t
 def listen(settings: Settings, card: Card) -> int:
     """Play with a musician until a signal comes; gives the exit status. Raises `BadInput`."""
     inbox: Inbox = queue.SimpleQueue()
+    if settings.random_seed is None:
+        settings = replace(settings, random_seed=secrets.randbelow(10**9))
     with _signals(inbox):
         folder = writable_folder(Path(settings.record)) if settings.record is not None else None
         wiring = _wait_for_ports(settings, inbox) if settings.ports.wait else find_ports(settings)
         if wiring is None:
             return 0
-        session = _Session(settings, card, wiring, inbox, Recorder() if folder is not None else None)
+        recording = None if folder is None else _begin_recording(folder, settings, card)
+        lines: list[str] = []
         try:
-            with _on_signal("SIGUSR1", session.panic):
-                session.run()
+            session = _Session(settings, card, wiring, inbox, recording)
+            try:
+                with _on_signal("SIGUSR1", session.panic):
+                    session.run()
+            finally:
+                lines = session.lines()
         finally:
-            lines = session.lines()
-            if folder is not None and session.recorder is not None:
-                _save(session.recorder, folder, lines)
+            if recording is not None:
+                recording.finish(lines)
     print("\n".join(lines))
     return 0
+
+
+def _begin_recording(folder: Path, settings: Settings, card: Card) -> Recording:
+    """What a session left unfinished that was killed is finished first."""
+    for outcome in recovered(folder):
+        print(f"improv: {outcome.line}", file=sys.stderr, flush=True)
+    return Recording(folder, settings, card)
 
 
 def _wait_for_ports(settings: Settings, inbox: Inbox) -> Wiring | None:
@@ -94,19 +109,22 @@ class _Inlet:
 class _Session:
     """Everything that is open while it listens."""
 
-    def __init__(self, settings: Settings, card: Card, wiring: Wiring, inbox: Inbox, recorder: Recorder | None) -> None:
-        self._settings, self._card, self._wiring = settings, card, wiring
-        self._inbox, self.recorder = inbox, recorder
+    def __init__(
+        self, settings: Settings, card: Card, wiring: Wiring, inbox: Inbox, recording: Recording | None
+    ) -> None:
+        """Settings must name the random seed."""
+        self._settings, self._card, self._wiring, self._inbox = settings, card, wiring, inbox
         self._gate, self._clock_gate = Gate(self._say), Gate(self._say)  # each for a thread of its own
         self._target = Target(wiring.api, wiring.sink, wiring.builtin, duties=_duties(settings))
         self._patchbay = Patchbay()
         self._outlet = self._start_outlet(self._target)
         try:
             net = weights.network(card)  # while the outlet's process starts
-            seed = settings.random_seed if settings.random_seed is not None else secrets.randbelow(10**9)
-            engine = Engine(net, settings.musicianship(seed))
+            assert settings.random_seed is not None
+            engine = Engine(net, settings.musicianship(settings.random_seed))
             self._outlet.wait_until_ready()
-            self._loop = Loop(engine, inbox, self._outlet, settings.channels.output, recorder)
+            keep = None if recording is None else recording.keep
+            self._loop = Loop(engine, inbox, self._outlet, settings.channels.output, keep)
             with contextlib.ExitStack() as open_ends:
                 self._plugs = list(self._open(open_ends))
                 self._open_ends = open_ends.pop_all()
@@ -255,14 +273,3 @@ def _on_signal(name: str, act: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         signal.signal(number, before)
-
-
-def _save(recorder: Recorder, folder: Path, lines: list[str]) -> None:
-    """The recording, and beside it how the session went."""
-    path = session_path(folder)
-    try:
-        if recorder.write(path):
-            path.with_suffix(".txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-            print(f"recorded {path}")
-    except OSError as error:
-        print(f"improv: {path}: the recording could not be written ({error.strerror})", file=sys.stderr)

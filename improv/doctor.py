@@ -131,7 +131,7 @@ def take_overs(net: Net, api: str | None, advance: Advance = lambda: None) -> Ta
     """Play phrases into a live improviser, which answers through a port of our own."""
     inbox: Inbox = queue.SimpleQueue()
     with _outlet(api, lambda message: None, inbox.put) as outlet:
-        loop = Loop(Engine(net, Musicianship(turns=HASTY)), inbox, outlet, PLAYING_CHANNEL, None)
+        loop = Loop(Engine(net, Musicianship(turns=HASTY)), inbox, outlet, PLAYING_CHANNEL)
         player = threading.Thread(target=_play_phrases, args=(inbox, advance), daemon=True)
         player.start()
         loop.run()

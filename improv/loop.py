@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 from improv.clock import now_ns
 from improv.engine import Engine
 from improv.midi import wire
+from improv.midi.log import Gave, Record, Silence, Step
 from improv.midi.outlet import (
     BEAT,
     HEARTBEAT_NS,
@@ -25,7 +26,6 @@ from improv.midi.outlet import (
     Skipped,
     retime_frame,
 )
-from improv.midi.recorder import Recorder
 from improv.music.events import FreeWheel, Heard, NoteOff, NoteOn, OutLatency, Played, Retime, TurnBegins, Yield
 from improv.music.latest import PER_S
 from improv.tally import Tally
@@ -63,9 +63,17 @@ Inbox = queue.SimpleQueue[Item]
 class Loop:
     """The one consumer of the inbox: steps the engine when something is heard or due."""
 
-    def __init__(self, engine: Engine, inbox: Inbox, outlet: Outlet, channel: int, recorder: Recorder | None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        inbox: Inbox,
+        outlet: Outlet,
+        channel: int,
+        keep: Callable[[Record], None] | None = None,
+    ) -> None:
+        """`keep` is given all that the engine is told and gives, and what is sent, as it happens."""
         self._engine, self._inbox, self.outlet = engine, inbox, outlet
-        self._channel, self._recorder = channel, recorder
+        self._channel, self._keep = channel, keep or (lambda record: None)
         self._beat_ns = 0
         self._in_force: dict[int, Frame] = {}  # the last of each command that a new outlet needs as well
         self.tally = Tally()
@@ -78,7 +86,7 @@ class Loop:
                 if isinstance(item, Quit):
                     return
                 if isinstance(item, OutletLost):
-                    self._engine.silence(now_ns())
+                    self._silence()
                 elif isinstance(item, OutletOpen):
                     self._change_outlet(item.outlet)
                 elif isinstance(item, Notice):
@@ -88,7 +96,7 @@ class Loop:
                 else:
                     self._step(item)
         finally:
-            self._play(self._engine.silence(now_ns()))
+            self._play(self._silence())
             self.outlet.close()
             self._drain()
 
@@ -118,14 +126,23 @@ class Loop:
     def _step(self, heard: Heard | None) -> None:
         if heard is not None:
             self.tally.hear(heard)
-            if self._recorder is not None:
-                self._recorder.heard(heard)
         now = now_ns()
+        self._keep(Step(now, heard))
         played = self._engine.step(now, heard)
         self.tally.steps.add(now_ns() - now)
         self._play(played)
-        if self._recorder is not None and (line := self._engine.line) is not None:
-            self._recorder.retime(line)
+        self._keep_given(played)
+
+    def _silence(self) -> list[Played]:
+        now = now_ns()
+        self._keep(Silence(now))
+        played = self._engine.silence(now)
+        self._keep_given(played)
+        return played
+
+    def _keep_given(self, played: list[Played]) -> None:
+        if played:
+            self._keep(Gave(tuple(played)))
 
     def _play(self, played: list[Played]) -> None:
         for event in played:
@@ -161,8 +178,7 @@ class Loop:
             self.tally.skipped = sent.values
             return
         self.tally.send(sent)
-        if self._recorder is not None:
-            self._recorder.sent(sent.message, sent.sent_ns)
+        self._keep(sent)
 
     def _drain(self) -> None:
         """Count what was still under way when the loop ended."""

@@ -21,6 +21,7 @@ from improv.music.timeline import NS, TICKS_PER_BEAT, Timeline
 from improv.music.turns import Listener, TurnRules
 from improv.net import weights
 from improv.net.weights import Card
+from improv.progress import Progress
 
 LONGEST_SEED_NS = 600 * NS
 PRIMED_BY_NS = 120 * NS  # of a longer seed: its end
@@ -229,7 +230,7 @@ def render(
     musicianship = settings.musicianship(settings.random_seed or 0, listens_for_the_end=False)
     engine = Engine(weights.network(card), musicianship)
     began = time.perf_counter()
-    with _Progress() as progress:
+    with Progress("playing") as progress:
         notes = answer(seed, goal, engine, progress.step)
     took = time.perf_counter() - began
     player: Sequence[Note] = seed.events
@@ -271,24 +272,3 @@ def _count(notes: Sequence[Note]) -> int:
 
 def _length_s(notes: Sequence[Note]) -> float:
     return (notes[-1].time_ns - notes[0].time_ns) / NS if notes else 0.0
-
-
-class _Progress:
-    """A bar that appears when the work takes more than two seconds."""
-
-    def __enter__(self) -> _Progress:
-        self._began = time.monotonic()
-        self._bar: object = None
-        return self
-
-    def step(self) -> None:
-        if self._bar is None and time.monotonic() - self._began > 2:
-            from rich.progress import Progress
-
-            self._bar = Progress(transient=True)
-            self._bar.start()
-            self._bar.add_task("playing", total=None)
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()  # type: ignore[attr-defined]

@@ -16,6 +16,7 @@ import numpy as np
 
 from improv.engine import Engine, Musicianship
 from improv.loop import Loop
+from improv.midi import log
 from improv.midi.outlet import NO_DUTIES, Duties, Frame, Report, Sent, _Desk
 from improv.music.events import Heard, Late, NoteOff, NoteOn, Played
 from improv.music.schedule import is_note_off, is_note_on
@@ -129,7 +130,7 @@ class Stage:
         self._net, self._faults = _Counted(net), faults
         self._engine = Engine(self._net, musicianship)
         self._engine._soloist._reader = StrictReader(self._net, musicianship.sampling, musicianship.style)
-        self._loop = Loop(self._engine, SimpleQueue(), self, CHANNEL, None)
+        self._loop = Loop(self._engine, SimpleQueue(), self, CHANNEL)
         grid_ticks, latency_ns = musicianship.time.grid.step_ticks, musicianship.out_latency_ns
         duties = duties._replace(grid_ticks=grid_ticks, latency_ns=latency_ns)
         self._desk = _Desk(self._send, self._report, duties, lambda: self._outlet_ns)
@@ -137,6 +138,7 @@ class Stage:
         self._thinker = _Player(faults.engine_late_ns, faults.engine_stalls, faults.seed)
         self._sender = _Player(faults.outlet_late_ns, faults.outlet_stalls, faults.seed + 1)
         self.messages: list[tuple[int, bytes]] = []  # all that went out: the machine's, the clock's, the click's
+        self.records: list[log.Record] = []  # what a recording would hold
         self._show = Show([], [], [], self._engine)
 
     def put(self, frame: Frame) -> None:
@@ -152,6 +154,7 @@ class Stage:
     def _report(self, report: Report) -> None:
         if isinstance(report, Sent):
             self._show.sent.append(report)
+            self.records.append(report)
         else:
             self._show.late.append(report)
             self._thinker.post(self._outlet_ns, report)
@@ -186,7 +189,9 @@ class Stage:
     def _think(self, now: int) -> None:
         """The engine takes an event, or a step. What it gives leaves when the step is done."""
         before = self._net.steps
-        played = self._engine.step(now, self._thinker.take(now))
+        heard = self._thinker.take(now)
+        played = self._engine.step(now, heard)
+        self.records += [log.Step(now, heard), *([log.Gave(tuple(played))] if played else [])]
         self._thinker.free_ns = now + (self._net.steps - before) * self._faults.step_ns
         self._show.gave.extend(Gave(now, event) for event in played)
         self._loop._play(played)

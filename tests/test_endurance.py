@@ -118,7 +118,7 @@ class Hour:
         for sent in show.sent:
             tally.send(sent)
         self.heard, self.sent = self.heard + len(heard), self.sent + len(show.sent)
-        for kept in (show.sent, show.gave, show.late, stage.messages, self._net.read_tokens):
+        for kept in (show.sent, show.gave, show.late, stage.messages, stage.records, self._net.read_tokens):
             kept.clear()
 
     def contents(self) -> Counter[type]:

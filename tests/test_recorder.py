@@ -11,12 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from improv.midi import files, wire
+from improv.midi.log import Gave, Step
+from improv.midi.outlet import Sent
 from improv.midi.recorder import Recorder
-from improv.music.conductor import Conductor
+from improv.music.conductor import Change, Conductor
 from improv.music.events import (
     Ask,
     Beat,
     ClockOffset,
+    FreeWheel,
     InputLost,
     Late,
     NoteOff,
@@ -35,20 +38,21 @@ TICK = 1 / 960  # of a beat: what a file holds
 
 
 class Session:
-    """A recorder, and the beat as the daemon tells it to the recorder."""
+    """A recorder, and the beat as the engine tells it to the recorder."""
 
     def __init__(self, bpm: float | None = None, metre: tuple[int, int] = (4, 4), source: str = "internal") -> None:
         self.recorder = Recorder()
         self.conductor = Conductor(source, bpm, metre)
 
     def hear(self, event: NoteOn | NoteOff | Pedal | Ask | Beat | InputLost | Late) -> None:
-        self.recorder.heard(event)
-        if isinstance(event, NoteOn):
-            self.conductor.begin(event.time_ns)
+        self.recorder.take(Step(event.time_ns, event))
+        changes: list[Change | FreeWheel | None] = []
+        if isinstance(event, NoteOn | Ask):
+            changes = [self.conductor.begin(event.time_ns)]
         elif isinstance(event, Beat):
-            self.conductor.hear(event)
-        if self.conductor.line is not None:
-            self.recorder.retime(self.conductor.line)
+            changes = [*self.conductor.hear(event)]
+        played = [Retime(event.time_ns, change.line) for change in changes if isinstance(change, Change)]
+        self.recorder.take(Gave(tuple(played)))
 
     def play(self, pitch: int, on_ns: int, length_ns: int = 50 * MS) -> None:
         self.hear(NoteOn(on_ns, pitch, 64))
@@ -56,8 +60,8 @@ class Session:
 
     def send(self, pitch: int, on_ns: int, length_ns: int = 50 * MS) -> None:
         """The machine plays."""
-        self.recorder.sent(wire.spell(NoteOn(0, pitch, 64), 2), on_ns)
-        self.recorder.sent(wire.spell(NoteOff(0, pitch), 2), on_ns + length_ns)
+        self.recorder.take(Sent(on_ns, on_ns, wire.spell(NoteOn(0, pitch, 64), 2)))
+        self.recorder.take(Sent(on_ns, on_ns + length_ns, wire.spell(NoteOff(0, pitch), 2)))
 
     def at(self, beat: float) -> int:
         """By the beat now."""
@@ -140,7 +144,6 @@ def test_a_bar_that_began_before_the_clock_was_heard(tmp_path: Path) -> None:
     """The song goes on from amid a bar, and the first note comes before its end."""
     session = Session(source="link")
     session.hear(Ask(BEGIN_NS - 777 * MS))
-    session.recorder.retime(Timeline(origin_ns=BEGIN_NS - 777 * MS))
     session.hear(Retime(BEGIN_NS, Timeline(90.0, BEGIN_NS, 6.3, metric=True), jump=True))
     assert session.conductor.line is not None
     top = session.conductor.line.bar_beat
@@ -166,10 +169,9 @@ def test_a_change_of_tempo_moves_no_note_off_its_beat(tmp_path: Path) -> None:
         for pitch, beat in ((60, 0.0), (61, 2.0), (62, 2.75), (63, 7.25), (64, 9.375), (65, 9.75), (66, 40.0))
     }
     assert [note.time_ns for note in onsets(score)] == pytest.approx(
-        [event.time_ns - BEGIN_NS for event in sorted(session.recorder._player + session.recorder._improviser)
-         if isinstance(event, NoteOn)],
+        [event.time_ns for part in session.recorder.parts() for event in part if isinstance(event, NoteOn)],
         abs=2 * MS,
-    )  # fmt: skip
+    )
 
 
 def test_micro_corrections_leave_notes_on_the_beat_and_the_file_small(tmp_path: Path) -> None:

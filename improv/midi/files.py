@@ -214,8 +214,8 @@ def write(path: Path, parts: Iterable[Part], timelines: Sequence[Timeline] = (Ti
     The file appears whole or not at all: it is written beside its place and moved there.
     """
     midi = mido.MidiFile(ticks_per_beat=PPQN)
-    midi.tracks.append(_tempo_track(timelines))
-    midi.tracks.extend(_note_track(part, timelines) for part in parts)
+    tracks = [_tempo_track(timelines), *(_note_track(part, timelines) for part in parts)]
+    midi.tracks.extend(map(_with_waits_that_fit, tracks))  # written as they are made: an object a message is much
     place = path.resolve()  # a link stays a link
     with tempfile.NamedTemporaryFile(dir=place.parent, prefix=".improv-", delete=False) as partial:
         try:
@@ -229,31 +229,37 @@ def write(path: Path, parts: Iterable[Part], timelines: Sequence[Timeline] = (Ti
             raise
 
 
-def _tempo_track(timelines: Sequence[Timeline]) -> mido.MidiTrack:
-    track = mido.MidiTrack()
+def _tempo_track(timelines: Sequence[Timeline]) -> Iterator[mido.MetaMessage]:
     last, metre = 0, None
     for line in timelines:
         tick = round(line.origin_beat * PPQN)
-        track.append(mido.MetaMessage("set_tempo", tempo=min(round(60e6 / line.bpm), 0xFFFFFF), time=tick - last))
+        yield mido.MetaMessage("set_tempo", tempo=min(round(60e6 / line.bpm), 0xFFFFFF), time=tick - last)
         if line.metric and (line.metre, line.bar_beat) != metre:
-            track.append(mido.MetaMessage("time_signature", numerator=line.metre[0], denominator=line.metre[1]))
+            yield mido.MetaMessage("time_signature", numerator=line.metre[0], denominator=line.metre[1])
             metre = (line.metre, line.bar_beat)
         last = tick
-    return track
 
 
-def _note_track(part: Part, timelines: Sequence[Timeline]) -> mido.MidiTrack:
-    track = mido.MidiTrack()
-    track.append(mido.MetaMessage("track_name", name=part.name))
+def _note_track(part: Part, timelines: Sequence[Timeline]) -> Iterator[mido.Message | mido.MetaMessage]:
+    yield mido.MetaMessage("track_name", name=part.name)
     last = 0
     current = 0
     for event in part.events:
         while current + 1 < len(timelines) and timelines[current + 1].origin_ns <= event.time_ns:
             current += 1
         tick = max(last, round(timelines[current].beat(event.time_ns) * PPQN))
-        track.append(_message(event, part.channel - 1).copy(time=tick - last))
+        yield _message(event, part.channel - 1).copy(time=tick - last)
         last = tick
-    return track
+
+
+def _with_waits_that_fit(track: Iterable[mido.Message | mido.MetaMessage]) -> Iterator[mido.Message | mido.MetaMessage]:
+    """A wait of days is more than one message can hold: empty texts share it."""
+    for message in track:
+        wait = message.time
+        while wait > LONGEST_WAIT:
+            yield mido.MetaMessage("text", time=LONGEST_WAIT)
+            wait -= LONGEST_WAIT
+        yield message.copy(time=wait) if wait != message.time else message
 
 
 def _message(event: NoteOn | NoteOff | Pedal, channel: int) -> mido.Message:

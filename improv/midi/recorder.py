@@ -5,76 +5,116 @@ from __future__ import annotations
 import datetime
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 from improv.errors import BadInput
 from improv.midi import files, wire
-from improv.music.events import Heard, InputLost, Late, NoteOff, NoteOn, Pedal
+from improv.midi.log import BadLog, Gave, Log, Record, Step
+from improv.midi.outlet import Sent
+from improv.music.events import Ask, Heard, InputLost, NoteOff, NoteOn, Panic, Pedal, Retime
 from improv.music.timeline import NS, ROUNDING, TICKS_PER_BEAT, Timeline
 
 Note = NoteOn | NoteOff | Pedal
 PLAYER_CHANNEL, IMPROVISER_CHANNEL = 1, 2
 DRIFT_BEATS, DRIFT_BPM = 0.005, 0.1
 FASTEST_BPM = 480.0  # of free time that is to end on a beat
+MOST_EVENTS = 1_000_000  # in one file: a day of playing without a rest
 
 
-class Recorder:
-    """Remembers what was heard and what was really sent, until it is written."""
+class _Side:
+    """What one side played, and what of it is still down."""
 
     def __init__(self) -> None:
-        self._player: list[Note] = []
-        self._improviser: list[Note] = []
-        self._lines: list[Timeline] = []  # each from its origin on
-        self._heard_ns: int | None = None  # when something was last heard
+        self.events: list[Note] = []
         self._keys: set[int] = set()
         self._pedal = False
 
-    def retime(self, line: Timeline) -> None:
-        """From what was last heard on beats are counted so. What differs by less than is heard is not kept."""
-        from_ns = line.origin_ns if self._heard_ns is None else self._heard_ns
+    def add(self, event: Note) -> None:
+        self.events.append(event)
+        if isinstance(event, Pedal):
+            self._pedal = event.down
+        else:
+            (self._keys.add if isinstance(event, NoteOn) else self._keys.discard)(event.pitch)
+
+    def lift(self, time_ns: int) -> None:
+        """What is still down ends."""
+        self.events += [NoteOff(time_ns, pitch) for pitch in sorted(self._keys)]
+        if self._pedal:
+            self.events.append(Pedal(time_ns, False))
+        self._keys.clear()
+        self._pedal = False
+
+
+class Recorder:
+    """Remembers of the records of a session what was heard and what was really sent, until it is written."""
+
+    def __init__(self) -> None:
+        self._player, self._improviser = _Side(), _Side()
+        self._lines: list[Timeline] = []  # each from its origin on
+
+    def take(self, record: Record) -> None:
+        if isinstance(record, Step):
+            if record.heard is not None:
+                self._hear(record.heard)
+        elif isinstance(record, Sent):
+            event = wire.meaning(record.message, record.sent_ns)
+            if isinstance(event, NoteOn | NoteOff):
+                self._improviser.add(event)
+        elif isinstance(record, Gave):
+            for played in record.played:
+                if isinstance(played, Retime):
+                    self._retime(played)
+
+    def __len__(self) -> int:
+        """How many events it remembers."""
+        return len(self._player.events) + len(self._improviser.events)
+
+    def _hear(self, event: Heard) -> None:
+        if isinstance(event, NoteOn | Ask) and not self._lines:
+            self._lines.append(Timeline(origin_ns=event.time_ns))
+        if isinstance(event, InputLost | Panic):
+            self._player.lift(event.time_ns)
+        elif isinstance(event, NoteOn | NoteOff | Pedal):
+            self._player.add(event)
+
+    def _retime(self, retime: Retime) -> None:
+        """From then on beats are counted so. What differs by less than is heard is not kept."""
+        line, last = retime.timeline, self._lines[-1] if self._lines else None
+        from_ns = retime.time_ns if last is None else max(retime.time_ns, last.origin_ns)
+        if not line.metric:
+            if last is not None and not last.metric:
+                return
+            line = Timeline(origin_ns=from_ns, origin_beat=(last or line).beat(from_ns))  # time is free
         line = line._replace(origin_ns=from_ns, origin_beat=line.beat(from_ns))
-        if not self._lines or _differ(self._lines[-1], line):
-            if self._lines and self._lines[-1].origin_ns >= from_ns:
+        if last is None or _differ(last, line):
+            if last is not None and last.origin_ns == from_ns:
                 self._lines.pop()
             self._lines.append(line)
 
-    def heard(self, event: Heard) -> None:
-        if not isinstance(event, Late):  # which is the outlet's, of what it sends ahead
-            self._heard_ns = max(event.time_ns, self._heard_ns or event.time_ns)
-        if isinstance(event, InputLost):
-            self._lift(event.time_ns)
-        elif isinstance(event, NoteOn | NoteOff | Pedal):
-            self._player.append(event)
-            if isinstance(event, Pedal):
-                self._pedal = event.down
-            else:
-                (self._keys.add if isinstance(event, NoteOn) else self._keys.discard)(event.pitch)
-
-    def sent(self, message: bytes, time_ns: int) -> None:
-        event = wire.meaning(message, time_ns)
-        if isinstance(event, NoteOn | NoteOff):
-            self._improviser.append(event)
-
     def parts(self) -> tuple[list[Note], list[Note]]:
         """Both parts, whole and in order; the first event of all, or the bar line before it, at 0."""
-        if self._player:
-            self._lift(max(event.time_ns for event in (*self._player, *self._improviser)))
+        last_ns = max((event.time_ns for event in self._events()), default=0)
         zero_ns = self._zero_ns()
 
-        def moved(events: list[Note]) -> list[Note]:
-            ordered = sorted(events, key=lambda event: event.time_ns)
+        def moved(side: _Side) -> list[Note]:
+            side.lift(last_ns)
+            ordered = sorted(side.events, key=lambda event: event.time_ns)
             return [event._replace(time_ns=max(0, event.time_ns - zero_ns)) for event in ordered]
 
         return moved(self._player), moved(self._improviser)
 
     def write(self, path: Path) -> bool:
         """Gives False, and writes nothing, where nothing happened."""
-        if not self._player and not self._improviser:
+        if not len(self):
             return False
         player, improviser = self.parts()
         files.write(path, duet(player, improviser), self._timelines())
         return True
+
+    def _events(self) -> Iterator[Note]:
+        return chain(self._player.events, self._improviser.events)
 
     def _zero_ns(self) -> int:
         first_ns = self._first_ns()
@@ -83,8 +123,8 @@ class Recorder:
 
     def _first_ns(self) -> int:
         """When the first note began."""
-        notes = [event.time_ns for event in (*self._player, *self._improviser) if isinstance(event, NoteOn)]
-        return min(notes or [event.time_ns for event in self._player], default=0)
+        onsets = [event.time_ns for event in self._events() if isinstance(event, NoteOn)]
+        return min(onsets or [event.time_ns for event in self._events()], default=0)
 
     def _number_at(self, time_ns: int) -> int:
         """Of the timeline in force."""
@@ -105,14 +145,6 @@ class Recorder:
                 lines[-1] = _reaching(lines[-1], _counted(line, zero_ns, lift))
             lines.append(_counted(line, zero_ns, lift))
         return _forwards(_in_bars(lines))
-
-    def _lift(self, time_ns: int) -> None:
-        """What is still down ends."""
-        self._player += [NoteOff(time_ns, pitch) for pitch in sorted(self._keys)]
-        if self._pedal:
-            self._player.append(Pedal(time_ns, False))
-        self._keys.clear()
-        self._pedal = False
 
 
 def _differ(last: Timeline, line: Timeline) -> bool:
@@ -187,7 +219,33 @@ def writable_folder(folder: Path) -> Path:
 
 
 def session_path(folder: Path) -> Path:
-    """A new name in the folder, by date and time."""
+    """Of a new log in the folder, named by date and time."""
     stem = datetime.datetime.now().strftime("improv-%Y%m%d-%H%M%S")
     names = (stem, *(f"{stem}-{n}" for n in range(2, 1000)))
-    return next(path for name in names if not (path := folder / f"{name}.mid").exists())
+    paths = (folder / f"{name}.log" for name in names)
+    return next(path for path in paths if not path.exists() and not path.with_suffix(".mid").exists())
+
+
+def unfinished(folder: Path) -> list[Path]:
+    """The logs in a folder that no MIDI file was made of."""
+    return [path for path in sorted(folder.glob("improv-*.log")) if not path.with_suffix(".mid").exists()]
+
+
+def recover(log: Path, midi: Path | None = None) -> Path | None:
+    """Make the MIDI file of a log, beside it if nothing else is said; gives its path, None where nothing was played.
+
+    Raises `BadLog`, where the log is damaged: with what was played before the damage in the file all the same.
+    """
+    midi = midi or log.with_suffix(".mid")
+    recorder, damage = Recorder(), None
+    try:
+        for record in Log(log).records():
+            recorder.take(record)
+            if len(recorder) > MOST_EVENTS:
+                raise BadLog(f"{log}: more than {MOST_EVENTS:,} notes")
+    except BadLog as error:
+        damage = error
+    written = recorder.write(midi)
+    if damage is not None:
+        raise BadLog(f"{damage}; what was played before is in {midi.name}") if written else damage
+    return midi if written else None

@@ -169,6 +169,14 @@ def digest(folder: Path, graph: str) -> str:
     return hashlib.sha256(door.read(folder / f"{graph}.tflite", MOST_BYTES)).hexdigest()
 
 
+def digests(card: Card) -> dict[str, str]:
+    """SHA-256 of each graph of a set. Raises `BadWeights`."""
+    try:
+        return {graph: digest(card.folder, graph) for graph in GRAPHS}
+    except (OSError, BadInput) as error:
+        raise BadWeights(f"weights {card.folder}: its .tflite files cannot be read ({error})") from None
+
+
 def load(name: str) -> tuple[Card, Stepper]:
     """The card and the network of a set. Raises `BadWeights`."""
     card = read(name)

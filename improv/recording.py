@@ -1,0 +1,69 @@
+"""A session on the disk: its log while it is played, and when it is over a MIDI file made of that."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from improv import __version__
+from improv.config import Settings
+from improv.errors import BadInput
+from improv.midi.journal import Journal
+from improv.midi.log import BadLog, Header
+from improv.midi.recorder import recover, session_path, unfinished
+from improv.net import weights
+from improv.net.weights import Card
+
+
+class Recording:
+    def __init__(self, folder: Path, settings: Settings, card: Card) -> None:
+        """Settings must name the random seed: with it the log can be replayed. Raises `BadInput`."""
+        self._log = session_path(folder)
+        date = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+        played_with = (card.name, card.fingerprint, weights.digests(card))
+        try:
+            paper = self._log.open("xb", buffering=0)
+            self._journal = Journal(paper, Header(__version__, date, *played_with, dataclasses.asdict(settings)))
+        except OSError as error:
+            raise BadInput(f"--record {self._log}: the log cannot be begun ({error.strerror})") from None
+        self.keep = self._journal.put
+
+    def finish(self, lines: list[str]) -> None:
+        """Make the MIDI file, and a text of those lines beside it. Where nothing was played nothing stays."""
+        self._journal.close()
+        try:
+            midi = recover(self._log)
+            if midi is None:
+                self._log.unlink()
+                return
+            midi.with_suffix(".txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+            print(f"recorded {midi}")
+        except BadLog as error:
+            print(f"improv: {error}", file=sys.stderr)
+        except OSError as error:
+            what = f"the recording could not be written ({error.strerror}); its log stays"
+            print(f"improv: {self._log.with_suffix('.mid')}: {what}", file=sys.stderr)
+
+
+class Outcome(NamedTuple):
+    """What became of a log, in a line."""
+
+    line: str
+    good: bool
+
+
+def recovered(path: Path) -> Iterator[Outcome]:
+    """Make the MIDI file of a log, or of each in a folder that has none; of one without notes nothing is said."""
+    for log in unfinished(path) if path.is_dir() else [path]:
+        try:
+            midi = recover(log)
+            if midi is not None:
+                yield Outcome(f"recovered {midi}", True)
+        except BadLog as error:
+            yield Outcome(str(error), False)
+        except OSError as error:
+            yield Outcome(f"{log.with_suffix('.mid')}: it could not be written ({error.strerror})", False)
