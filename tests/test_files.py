@@ -126,3 +126,13 @@ def test_a_zero_length_note_is_heard_and_ends() -> None:
     score = files.read(midi([*note(60, 0, 0), *note(62, 480, 10)]))
     assert score.events[:2] == [NoteOn(0, 60, 70), NoteOff(0, 60)]
     assert score.stuck == 0
+
+
+def test_a_wait_of_days_is_written_and_read_back(tmp_path: Path) -> None:
+    """More ticks than one message of a file can hold."""
+    late_ns = 100 * 3600 * NS
+    path = tmp_path / "days.mid"
+    events = [NoteOn(0, 60, 80), NoteOff(NS, 60), NoteOn(late_ns, 62, 80), NoteOff(late_ns + NS, 62)]
+    lines = [Timeline(), Timeline(90.0, late_ns, Timeline().beat(late_ns), metric=True)]
+    files.write(path, [files.Part("player", 1, events)], lines)
+    assert [event.time_ns for event in files.read(path).events] == pytest.approx([e.time_ns for e in events], abs=NS)

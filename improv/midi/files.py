@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +13,7 @@ import mido
 
 from improv import door
 from improv.midi import smf
-from improv.midi.smf import BadMidi, Message
+from improv.midi.smf import LONGEST_WAIT, BadMidi, Message
 from improv.music.events import NoteOff, NoteOn, Pedal
 from improv.music.schedule import SUSTAIN
 from improv.music.timeline import TICKS_PER_BEAT as TICKS
