@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -25,6 +26,8 @@ from improv.progress import Progress
 
 LONGEST_SEED_NS = 600 * NS
 PRIMED_BY_NS = 120 * NS  # of a longer seed: its end
+MOST_EVENTS = 50_000  # of a seed, and as many changes of tempo: the last ones
+LONGEST_END_NS = 120 * NS  # of notes that are still down after the last onset
 ROUNDING = 1e-6  # of a beat: times are whole nanoseconds, beats are not
 
 
@@ -107,16 +110,51 @@ def read_seed(path: Path, bpm: float | None) -> Seed:
     remarks = []
     if score.stuck:
         remarks.append(f"{path}: {score.stuck} notes or pedals are never released; they end with the file")
-    events, timelines = _until_silence(score.events), score.timelines
-    onsets = [event.time_ns for event in events if isinstance(event, NoteOn)]
+    events = _until_silence(score.events)
+    last_ns = max(event.time_ns for event in events if isinstance(event, NoteOn))
+    if events[-1].time_ns > last_ns + LONGEST_END_NS:
+        remarks.append(f"{path}: its last notes are held for more than 2 minutes; they end there")
+        events = _ended(events, last_ns + LONGEST_END_NS)
+    timelines = [line for line in score.timelines if line.origin_ns <= events[-1].time_ns]
+    crowds = (_times(events), [line.origin_ns for line in timelines])
+    crowded = [min(last_ns, times[-MOST_EVENTS]) for times in crowds if len(times) > MOST_EVENTS]
     if events[-1].time_ns > LONGEST_SEED_NS:
         remarks.append(f"{path}: longer than 10 minutes; its last two prime the answer")
-        events, timelines = _cut(events, timelines, max(0, onsets[-1] - PRIMED_BY_NS))
+        events, timelines = _cut(events, timelines, max(0, last_ns - PRIMED_BY_NS, *crowded))
+    elif crowded:
+        remarks.append(f"{path}: more than {MOST_EVENTS:,} notes, pedals or tempi; the last of them prime the answer")
+        events, timelines = _cut(events, timelines, max(crowded))
     if bpm is not None:
         begin_ns = next(event.time_ns for event in events if isinstance(event, NoteOn))
         events, _ = _cut(events, [Timeline()], begin_ns)
         timelines = [Timeline(bpm, metric=True)]
-    return Seed(events, [line for line in timelines if line.origin_ns <= events[-1].time_ns], remarks)
+    return Seed(events, timelines, remarks)
+
+
+def _times(events: Sequence[Note]) -> list[int]:
+    return [event.time_ns for event in events]
+
+
+def _ended(events: Sequence[Note], end_ns: int) -> list[Note]:
+    """What is still down then ends."""
+    kept = [event for event in events if event.time_ns < end_ns]
+    keys, pedal = _down(kept)
+    ended: list[Note] = [NoteOff(end_ns, pitch) for pitch in sorted(keys)]
+    return [*kept, *ended, *([Pedal(end_ns, False)] if pedal else [])]
+
+
+def _down(events: Iterable[Note]) -> tuple[dict[int, NoteOn], bool]:
+    """Which keys are down in the end, and whether the pedal is."""
+    keys: dict[int, NoteOn] = {}
+    pedal = False
+    for event in events:
+        if isinstance(event, NoteOn):
+            keys[event.pitch] = event
+        elif isinstance(event, NoteOff):
+            keys.pop(event.pitch, None)
+        else:
+            pedal = event.down
+    return keys, pedal
 
 
 def _until_silence(events: Sequence[Note]) -> list[Note]:
@@ -137,21 +175,14 @@ def _cut(events: Sequence[Note], timelines: Sequence[Timeline], begin_ns: int) -
     """
     line = [line for line in timelines if line.origin_ns <= begin_ns][-1]
     if line.metric:
-        begin_ns = max(line.origin_ns, line.next_bar_ns(begin_ns, 0))
-    keys: dict[int, NoteOn] = {}
-    pedal = False
-    for event in events:
-        if event.time_ns >= begin_ns:
-            break
-        if isinstance(event, NoteOn):
-            keys[event.pitch] = event
-        elif isinstance(event, NoteOff):
-            keys.pop(event.pitch, None)
-        else:
-            pedal = event.down
+        begin_ns = max(
+            line.origin_ns, line.next_bar_ns(begin_ns, 0), begin_ns - PRIMED_BY_NS
+        )  # bars may be of any length
+    first = max(bisect.bisect_left(_times(events), begin_ns), len(events) - MOST_EVENTS)
+    keys, pedal = _down(events[:first])
     down: list[Note] = [Pedal(begin_ns, True)] if pedal else []
     down += [key._replace(time_ns=begin_ns) for _, key in sorted(keys.items())]
-    kept = [*down, *(event for event in events if event.time_ns >= begin_ns)]
+    kept = [*down, *events[first:]]
     moved = [event._replace(time_ns=event.time_ns - begin_ns) for event in kept]
     beat = line.beat(begin_ns)
     lines = [line._replace(origin_ns=begin_ns, origin_beat=beat), *(n for n in timelines if n.origin_ns > begin_ns)]

@@ -9,6 +9,7 @@ import mido
 import pytest
 from typer.testing import CliRunner
 
+from improv import render as offline
 from improv.cli import app
 from improv.midi import files
 from improv.music.events import NoteOn, Pedal
@@ -151,6 +152,31 @@ def test_bars_need_a_beat(tmp_path: Path) -> None:
     source, out = seed(tmp_path, free), tmp_path / "o.mid"
     assert "--bpm" in refused("render", source, "-o", out, "--bars", 4)
     render(source, "-o", out, "--bars", 4, "--bpm", 100)
+
+
+@pytest.mark.parametrize("pedals", [False, True])
+def test_of_a_crowded_seed_the_end_primes_the_answer(
+    tmp_path: Path, pedals: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(offline, "MOST_EVENTS", 500)
+    pedal = [mido.Message("control_change", control=64, value=127 * i) for i in (1, 0)]
+    line = [*note(60, 0, 0), *(pedal * 300 if pedals else [m for i in range(300) for m in note(i % 128, 1, 0)])]
+    output = render(seed(tmp_path, [*line, *note(62, 0, 480)]), "-o", tmp_path / "o.mid", "--notes", 3)
+    assert "more than 500 notes, pedals or tempi" in output and files.read(tmp_path / "o.mid").end_ns < 60 * NS
+
+
+def test_a_note_that_is_held_for_years_ends(tmp_path: Path) -> None:
+    longest = [mido.MetaMessage("text", text="x", time=0x0FFFFFFF) for _ in range(20)]
+    line = [mido.Message("note_on", note=60, velocity=60), *longest, mido.Message("note_off", note=60)]
+    output = render(seed(tmp_path, line), "-o", tmp_path / "o.mid", "--notes", 3, "--wav", tmp_path / "o.wav")
+    assert "held for more than 2 minutes" in output and files.read(tmp_path / "o.mid").end_ns < 200 * NS
+
+
+def test_a_bar_of_an_hour_does_not_make_the_answer_one(tmp_path: Path) -> None:
+    metre = [mido.MetaMessage("time_signature", numerator=255, denominator=1)]
+    line = [message for i in range(1500) for message in note(48 + i % 24, 480, 480)]
+    render(seed(tmp_path, metre, line), "-o", tmp_path / "o.mid", "--seconds", 3)
+    assert files.read(tmp_path / "o.mid").end_ns < 300 * NS
 
 
 @pytest.mark.parametrize(
