@@ -782,6 +782,23 @@ def test_a_slow_network_leaves_nothing_sounding(time: Time, step_ms: int) -> Non
         assert all(on_grid(line, note.on.due_ns) for note in kept) and (kept or ended_ns)
 
 
+@pytest.mark.parametrize("for_ms", [200, 400])
+def test_how_late_an_answer_was_that_he_stopped_does_not_touch_the_next(for_ms: int) -> None:
+    """The outlet finds out when the next has been decided already."""
+    heard = played_on(Timeline(120.0, NS), every(0.5, 0, 8))
+    first_ns = stage(Time()).play(heard).sent[0].sent_ns
+    stall = (first_ns + 400 * MS, for_ms * MS)
+    asks = [Ask(sum(stall) - 40 * MS), Ask(sum(stall) - 10 * MS)]
+    show = stage(Time(), outlet_stalls=[stall]).play([*heard, *asks])
+    assert show.late and all(late.turn_ns < asks[1].time_ns <= late.time_ns for late in show.late)
+    assert given(show, Yield) == [Yield(asks[0].time_ns)]
+    over_ns = max(note.off.sent_ns for note in notes(show.sent))
+    assert over_ns > asks[1].time_ns + NS
+    playing = stage(Time(), outlet_stalls=[stall])
+    assert not playing.play([*heard, *asks], over_ns - MS).engine.resting
+    assert playing.play([], over_ns + MS).engine.resting
+
+
 def test_late_wake_ups_of_the_outlet_are_as_late_and_no_later() -> None:
     line = link(120.0)
     heard = [joins(line), *played_on(line, every(0.5, 0, 10))]
