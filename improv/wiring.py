@@ -41,7 +41,7 @@ class Wiring(NamedTuple):
             return "beat by Link"
         if settings.beat.clock == "midi":
             port = f'"{self.clock}"' if self.clock is not None else "the same port"
-            return f"beat by the clock of {port}"
+            return f"beat by the clock of {port} from its Start on"
         if settings.bpm is not None:
             return f"{settings.bpm:g} bpm from the first note"
         return "time is free" if settings.controls.tap is None else "time is free until it is tapped"

@@ -17,8 +17,16 @@ WIRING = Wiring("jack", "keys:out", "synth:in", builtin=False, thru=False)
         ({"tap_cc": 20}, None, "time is free until it is tapped"),
         ({"bpm": 96.0, "tap_cc": 20}, None, "96 bpm from the first note"),
         ({"bpm": 96.5, "mode": "trade"}, None, "96.5 bpm from the first note, trading 4 bars"),
-        ({"clock": "midi", "mode": "trade", "bars": 1}, None, "beat by the clock of the same port, trading 1 bar"),
-        ({"clock": "midi", "clock_out": True}, "drums:out", 'beat by the clock of "drums:out", clock out'),
+        (
+            {"clock": "midi", "mode": "trade", "bars": 1},
+            None,
+            "beat by the clock of the same port from its Start on, trading 1 bar",
+        ),
+        (
+            {"clock": "midi", "clock_out": True},
+            "drums:out",
+            'beat by the clock of "drums:out" from its Start on, clock out',
+        ),
         ({"clock": "link", "bpm": 96.0, "click": True}, None, "beat by Link, click on channel 10"),
     ],
 )
