@@ -17,6 +17,7 @@ from improv.midi.log import BadLog, Header
 from improv.midi.recorder import recover, session_path, unfinished
 from improv.net import weights
 from improv.net.weights import Card
+from improv.progress import Progress
 
 
 class Recording:
@@ -36,7 +37,7 @@ class Recording:
         """Make the MIDI file, and a text of those lines beside it. Where nothing was played nothing stays."""
         self._journal.close()
         try:
-            midi = recover(self._log)
+            midi = midi_of(self._log)
             if midi is None:
                 self._log.unlink()
                 return
@@ -47,6 +48,12 @@ class Recording:
         except OSError as error:
             what = f"the recording could not be written ({error.strerror}); its log stays"
             print(f"improv: {self._log.with_suffix('.mid')}: {what}", file=sys.stderr)
+
+
+def midi_of(log: Path, midi: Path | None = None) -> Path | None:
+    """What `recover` does, with a bar where it takes long."""
+    with Progress("making the MIDI file") as progress:
+        return recover(log, midi, progress.step)
 
 
 class Outcome(NamedTuple):
@@ -60,7 +67,7 @@ def recovered(path: Path) -> Iterator[Outcome]:
     """Make the MIDI file of a log, or of each in a folder that has none; of one without notes nothing is said."""
     for log in unfinished(path) if path.is_dir() else [path]:
         try:
-            midi = recover(log)
+            midi = midi_of(log)
             if midi is not None:
                 yield Outcome(f"recovered {midi}", True)
         except BadLog as error:

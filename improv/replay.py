@@ -10,11 +10,11 @@ from improv import __version__, config
 from improv.engine import Engine
 from improv.errors import BadInput
 from improv.midi.log import BadLog, Gave, Header, Log, Record, Silence, Step
-from improv.midi.recorder import recover
 from improv.music.events import NoteOn, Played
 from improv.music.timeline import NS
 from improv.net import weights
 from improv.progress import Progress
+from improv.recording import midi_of
 
 
 class Difference(NamedTuple):
@@ -93,7 +93,7 @@ def replay(path: Path, name: str | None = None, out: Path | None = None) -> tupl
 
 def _export(log: Path, out: Path) -> str:
     try:
-        if recover(log, out) is None:
+        if midi_of(log, out) is None:
             raise BadLog(f"{log}: nothing was played; there is nothing to write")
     except OSError as error:
         raise BadInput(f"{out}: it could not be written ({error.strerror})") from None

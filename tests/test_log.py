@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from improv.midi import files, log, wire
+from improv.midi import files, log, recorder, wire
 from improv.midi.log import BadLog, Gave, Header, Log, Record, Silence, Step
 from improv.midi.outlet import Sent
 from improv.midi.recorder import recover
@@ -64,7 +64,7 @@ RECORDS = st.lists(
         st.builds(Step, times, events(typing.get_args(Heard))),
         st.builds(Silence, times),
         st.builds(lambda played: Gave(tuple(played)), st.lists(events(typing.get_args(Played)), min_size=1)),
-        st.builds(Sent, times, times, st.binary(min_size=1, max_size=3)),
+        st.builds(Sent, times, times, st.builds(wire.spell, events([NoteOn, NoteOff, Pedal]), st.integers(1, 16))),
     )
 ).map(in_order)
 
@@ -149,7 +149,8 @@ HOSTILE = [
     [NOW, "yield", NOW], [NOW, "__class__", NOW], [NOW, "on", 10**30, 60, 1], [10**30], [BEGIN_NS - 1],
     [NOW + log.LONGEST_NS], [NOW, "tick", NOW + 2 * log.LONGEST_NS], ["silence"], ["silence", "now"],
     ["gave", 5], ["gave", ["tick", NOW]], ["gave", ["on", NOW]], ["gave", [[], NOW]], ["sent", NOW, NOW],
-    ["sent", NOW, NOW, 256], ["sent", NOW, NOW, -1], ["sent", NOW, NOW, 1, 2, 3, 4], ["sent", NOW, NOW, "a"],
+    ["sent", NOW, NOW, 256], ["sent", NOW, NOW, -1], ["sent", NOW, NOW, 128, 128, 0], ["sent", NOW, NOW, 144, 60],
+    ["sent", NOW, NOW, 1, 2, 3, 4], ["sent", NOW, NOW, "a"],
     ["gave", ["retime", NOW, [0.0, NOW, 0.0, True, 0.0, [4, 4]], False]],
     ["gave", ["retime", NOW, [float("nan"), NOW, 0.0, True, 0.0, [4, 4]], False]],
     ["gave", ["retime", NOW, [120.0, NOW, float("inf"), True, 0.0, [4, 4]], False]],
@@ -216,3 +217,26 @@ def test_bytes_that_were_changed_are_read_or_refused(
         recover(path)
     except BadLog as error:
         assert "is damaged" in str(error)
+
+
+@settings(max_examples=200)
+@given(RECORDS)
+def test_whatever_a_session_may_have_been_a_midi_file_comes_of_it(
+    tmp_path_factory: pytest.TempPathFactory, records: list[Record]
+) -> None:
+    midi = recover(written(tmp_path_factory.mktemp("log"), text(records)))
+    notes = sum(isinstance(record, Step) and isinstance(record.heard, NoteOn) for record in records)
+    assert bool(midi) or not notes
+    if midi is not None and notes:
+        assert files.read(midi).stuck == 0
+
+
+@pytest.mark.parametrize(("most", "count"), [("MOST_NOTES", 2), ("MOST_TIMELINES", 1)])
+def test_what_is_too_long_for_a_file_is_made_as_far_as_it_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: str, count: int
+) -> None:
+    monkeypatch.setattr(recorder, most, count)
+    path = written(tmp_path, text(PLAYED))
+    with pytest.raises(BadLog, match=r"longer than a MIDI file is to be; what was played before is in improv-1.mid$"):
+        recover(path)
+    assert len(files.read(path.with_suffix(".mid")).events) == 2

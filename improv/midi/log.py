@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from improv.errors import BadInput
+from improv.midi import wire
 from improv.midi.outlet import Sent
 from improv.music import events
 from improv.music.events import Heard, Played, Retime
@@ -243,7 +244,7 @@ def _records(values: Any) -> list[Record]:
         return [Silence(_time_ns(now_ns))]
     if head == "sent":
         due_ns, sent_ns, *message = rest
-        if not 1 <= len(message) <= 3:
+        if not wire.is_channel_message(bytes(message)):
             raise ValueError("no message")
         return [Sent(_time_ns(due_ns), _time_ns(sent_ns), bytes(message))]
     if rest and isinstance(rest[0], str):

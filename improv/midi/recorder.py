@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -20,7 +20,8 @@ Note = NoteOn | NoteOff | Pedal
 PLAYER_CHANNEL, IMPROVISER_CHANNEL = 1, 2
 DRIFT_BEATS, DRIFT_BPM = 0.005, 0.1
 FASTEST_BPM = 480.0  # of free time that is to end on a beat
-MOST_EVENTS = 1_000_000  # in one file: a day of playing without a rest
+MOST_NOTES = 1_000_000  # and their ends, in one file: a day of playing without a rest
+MOST_TIMELINES = 200_000
 
 
 class _Side:
@@ -67,9 +68,11 @@ class Recorder:
                 if isinstance(played, Retime):
                     self._retime(played)
 
-    def __len__(self) -> int:
-        """How many events it remembers."""
-        return len(self._player.events) + len(self._improviser.events)
+    @property
+    def full(self) -> bool:
+        """Whether it remembers more than one file is to hold."""
+        notes = len(self._player.events) + len(self._improviser.events)
+        return notes >= MOST_NOTES or len(self._lines) >= MOST_TIMELINES
 
     def _hear(self, event: Heard) -> None:
         if isinstance(event, NoteOn | Ask) and not self._lines:
@@ -107,7 +110,7 @@ class Recorder:
 
     def write(self, path: Path) -> bool:
         """Gives False, and writes nothing, where nothing happened."""
-        if not len(self):
+        if not any(self._events()):
             return False
         player, improviser = self.parts()
         files.write(path, duet(player, improviser), self._timelines())
@@ -231,18 +234,21 @@ def unfinished(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.glob("improv-*.log")) if not path.with_suffix(".mid").exists()]
 
 
-def recover(log: Path, midi: Path | None = None) -> Path | None:
+def recover(log: Path, midi: Path | None = None, progress: Callable[[float], None] = lambda share: None) -> Path | None:
     """Make the MIDI file of a log, beside it if nothing else is said; gives its path, None where nothing was played.
 
-    Raises `BadLog`, where the log is damaged: with what was played before the damage in the file all the same.
+    `progress` is told how much of the log is read. Raises OSError, and `BadLog` where the log is damaged: what was
+    played before that is in the file all the same.
     """
     midi = midi or log.with_suffix(".mid")
     recorder, damage = Recorder(), None
     try:
-        for record in Log(log).records():
+        source = Log(log)
+        for record in source.records():
             recorder.take(record)
-            if len(recorder) > MOST_EVENTS:
-                raise BadLog(f"{log}: more than {MOST_EVENTS:,} notes")
+            progress(source.share)
+            if recorder.full:
+                raise BadLog(f"{log}: it is longer than a MIDI file is to be")
     except BadLog as error:
         damage = error
     written = recorder.write(midi)
