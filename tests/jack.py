@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, NamedTuple, TypeVar
+from typing import IO, Any, NamedTuple, NoReturn, TypeVar
 
 import pytest
 
@@ -138,8 +138,12 @@ def server_or_skip() -> Iterator[Env]:
         try:
             env = stack.enter_context(server(LONG_PERIOD))
         except NoJack as reason:
-            (pytest.fail if os.environ.get(REQUIRED) else pytest.skip)(f"no real ports: {reason}")
+            no_ports(reason)
         yield env
+
+
+def no_ports(reason: NoJack) -> NoReturn:
+    (pytest.fail if os.environ.get(REQUIRED) else pytest.skip)(f"no real ports: {reason}")
 
 
 class _Lines:
@@ -291,6 +295,11 @@ class Player(_Helper):
         heard = [event for event in self.received if at_ns is None or event.time_ns <= at_ns]
         return sound(event for event in heard if channel is None or event.channel == channel)
 
+    def kill(self) -> None:
+        """As a crash would: there is no report."""
+        kill(self._process.pid)
+        self._process.wait()
+
     def close(self) -> dict[str, Any]:
         """End the observer's process; give its report."""
         self._end()
@@ -365,8 +374,8 @@ def _between(xs: list[float], ys: list[float], x: float) -> float:
 class Daemon:
     """`improv listen` in a process of its own, ready when it says so."""
 
-    def __init__(self, env: Env, *arguments: str, wait: bool = True) -> None:
-        command = [sys.executable, "-m", "improv", "listen", *arguments]
+    def __init__(self, env: Env, *arguments: str, wait: bool = True, program: Sequence[str] = ("-m", "improv")) -> None:
+        command = [sys.executable, *program, "listen", *arguments]
         pipe = subprocess.PIPE
         self.began = time.perf_counter()
         self.process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import shutil
 import signal
 import subprocess
@@ -15,7 +14,7 @@ import mido
 import pytest
 
 from improv import shipped
-from tests.jack import Daemon, Env, Phrase, Player, children, gone, kill, resident_kb, server_or_skip
+from tests.jack import Daemon, Env, Phrase, Player, children, resident_kb, server_or_skip
 from tests.observer import Stamped, sound
 
 pytestmark = pytest.mark.jack
@@ -173,63 +172,7 @@ def test_a_controller_gives_and_takes_the_turn(env: Env) -> None:
         assert (0xB0, TURN_CC, 127) not in of_channel(player.received, PLAYER)
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_a_signal_ends_it_in_silence(env: Env, name: str) -> None:
-    with answering(env) as (daemon, player):
-        signalled_ns = daemon.signal(getattr(signal, name))
-        assert daemon.wait() == 0
-        assert stays_silent(player, signalled_ns, channel=None)
-        assert daemon.err.lines == []
-
-
-def test_a_second_signal_ends_it_at_once_and_silent(env: Env) -> None:
-    with answering(env) as (daemon, player):
-        outlet = daemon.outlet
-        daemon.signal(signal.SIGINT)
-        signalled_ns = daemon.signal(signal.SIGTERM)
-        assert daemon.wait(1.0) in (0, 128 + signal.SIGINT, 128 + signal.SIGTERM)  # 0: the first was quicker
-        assert stays_silent(player, signalled_ns, channel=None)
-        assert gone(outlet)
-
-
-def test_killed_it_leaves_nothing_sounding(env: Env) -> None:
-    with answering(env) as (daemon, player):
-        outlet = daemon.outlet
-        player.play(at_once([0xB0, 64, 127], [0x90, 40, 90]))  # what is thru'd is released as well
-        turn(player)
-        assert player.wait_for_notes(MACHINE, 1, player.sent[-1].time_ns)
-        killed_ns = kill(daemon.process.pid)
-        assert stays_silent(player, killed_ns, channel=None)
-        assert gone(outlet)
-
-
-def test_an_outlet_that_dies_is_replaced(env: Env) -> None:
-    with answering(env) as (daemon, player):
-        first = daemon.outlet
-        kill(first)
-        assert daemon.err.wait(lambda: bool(daemon.err.lines), 3.0)
-        assert "its own output died" in daemon.err.lines[0] and len(daemon.err.lines) == 1
-        assert gone(first)
-        player.connect()
-        turned_ns = turn(player)
-        assert player.wait_for_notes(MACHINE, 3, after_ns=turned_ns), "it plays no more"
-        assert daemon.process.poll() is None
-
-
 NAMED = ("--virtual", "--to", "Stage Piano", "--from", "Warm Synth")
-
-
-def test_an_outlet_that_dies_leaves_nothing_sounding(env: Env) -> None:
-    with Player(env, *NAMED) as player, Daemon(env, "--in", "stage", "--out", "warm", "--thru", *TURNS) as daemon:
-        player.play(quick())
-        turn(player)
-        player.wait_for_notes(MACHINE, 3)
-        player.play(at_once([0xB0, 64, 127], [0x90, 40, 90]))
-        turned_ns = turn(player)
-        assert player.wait_for_notes(MACHINE, 1, turned_ns)
-        kill(daemon.outlet)
-        assert daemon.err.wait(lambda: bool(daemon.err.lines), 3.0)
-        assert player.wait(lambda: player.sound() == (set(), set()), 3.0), player.sound()
 
 
 def test_a_flood_is_survived(env: Env) -> None:
@@ -311,23 +254,3 @@ def test_a_session_is_recorded(env: Env, tmp_path: Path) -> None:
     parts = [[m.note for m in track if m.type == "note_on" and m.velocity] for track in mido.MidiFile(path).tracks]
     parts = [part for part in parts if part]
     assert parts == [played, answered]
-
-
-def test_no_note_is_ever_stuck(env: Env) -> None:
-    """Started, played, and ended at a random moment in one of three ways, again and again."""
-    dice = random.Random(7)
-    with Player(env, *NAMED) as player:
-        for _ in range(10):
-            with Daemon(env, "--in", "stage", "--out", "warm", "--thru", *TURNS) as daemon:
-                player.start(line(pitches=(60, 64, 67, 72), spacing_s=0.08))
-                player.start(at_once(PRESS, LET_GO))
-                moment_s = dice.uniform(0.0, 1.6)
-                player.wait(lambda: False, moment_s)
-                helpers = children(daemon.process.pid)
-                name = dice.choice(["SIGKILL", "SIGTERM", "SIGINT"])
-                ended_ns = daemon.signal(getattr(signal, name))
-                status = daemon.wait()
-                assert all(map(gone, helpers))
-                assert status == (-signal.SIGKILL if name == "SIGKILL" else 0)
-            assert stays_silent(player, ended_ns, channel=None, for_s=0.4), (name, moment_s)
-        assert len(player.notes(MACHINE)) > 10

@@ -1,0 +1,99 @@
+"""Started, played and ended at a random moment in one of several ways, again and again: does anything stay sounding?"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from random import Random
+from typing import NamedTuple
+
+from tests.jack import Daemon, Env, Phrase, Player, children, gone
+from tests.observer import Sound
+
+MACHINE = 2  # its channel
+TURN_CC = 67
+ENDS = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGSTOP")
+SILENT_S, STOPPED_SILENT_S = 0.25, 1.25  # by when it is silent; a process that stands still is noticed after a second
+MARGIN_S = 0.1  # of a busy machine
+PHRASE: Phrase = (
+    *((n * 0.08, (0x90, pitch, 80)) for n, pitch in enumerate((60, 64, 67, 72))),
+    (0.32, (0xB0, TURN_CC, 127)),
+    (0.32, (0xB0, TURN_CC, 0)),
+    (0.4, (0xB0, 64, 127)),
+    *((0.5, (0x80, pitch, 0)) for pitch in (60, 64)),  # two keys stay down, and the pedal
+)
+
+
+class Cycle(NamedTuple):
+    """How one ended, and what was left."""
+
+    end: str
+    moment_s: float  # from when it listened on
+    status: int
+    answered: int  # notes
+    sounding: Sound  # at the end
+    silent_s: float  # from its end until nothing sounded any more
+    orphans: int  # processes that outlived it
+
+    @property
+    def clean(self) -> bool:
+        killed = self.end in ("SIGKILL", "SIGSTOP")
+        in_time = self.silent_s <= (STOPPED_SILENT_S if self.end == "SIGSTOP" else SILENT_S) + MARGIN_S
+        ended = self.status == (-signal.SIGKILL if killed else 0)
+        return in_time and ended and not self.orphans and self.sounding == (set(), set())
+
+
+class Stand:
+    """A keyboard and a synthesiser of its own."""
+
+    def __init__(self, env: Env, number: int) -> None:
+        self._env, self._number = env, number
+        self._player = Player(env, "--virtual", "--to", f"Keys {number}", "--from", f"Synth {number}")
+
+    def cycle(self, dice: Random) -> Cycle:
+        player, end, moment_s = self._player, dice.choice(ENDS), dice.uniform(0.0, 1.2)
+        ports = ("--in", f"keys {self._number}", "--out", f"synth {self._number}")
+        with Daemon(self._env, *ports, "--api", "jack", "--thru", "--turn-cc", str(TURN_CC)) as daemon:
+            seen = len(player.received)
+            number = player.start(PHRASE)
+            player.wait(lambda: False, moment_s)
+            helpers = children(daemon.process.pid)
+            ended_ns = daemon.signal(getattr(signal, end))
+            limit_s = STOPPED_SILENT_S if end == "SIGSTOP" else SILENT_S
+            player.wait(lambda: False, limit_s + MARGIN_S)  # nothing says that nothing comes: the time has to pass
+            if end == "SIGSTOP":
+                daemon.process.kill()
+            status = daemon.wait()
+            orphans = sum(not gone(helper) for helper in helpers)
+        player.finish(number, 5.0)
+        new = player.received[seen:]
+        last_ns = max((event.time_ns for event in new), default=ended_ns)
+        answered = sum(event.note_on and event.channel == MACHINE for event in new)
+        return Cycle(end, moment_s, status, answered, player.sound(), (last_ns - ended_ns) / 1e9, orphans)
+
+    def close(self) -> None:
+        self._player.close()
+
+
+def cycles(env: Env, count: int, stands: int, seed: int) -> Iterator[Cycle]:
+    """So many of them, at some stands side by side."""
+    here = threading.local()
+    opened: list[Stand] = []
+    numbers = iter(range(stands))
+
+    def take_stand() -> None:
+        here.stand = Stand(env, next(numbers))
+        opened.append(here.stand)
+
+    def cycle(number: int) -> Cycle:
+        stand: Stand = here.stand
+        return stand.cycle(Random(f"{seed} {number}"))
+
+    try:
+        with ThreadPoolExecutor(stands, initializer=take_stand) as pool:
+            yield from pool.map(cycle, range(count))
+    finally:
+        for stand in opened:
+            stand.close()

@@ -1,0 +1,191 @@
+"""Whatever breaks in the middle of an answer, nothing stays sounding: counted by an observer, heard at FluidSynth."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pytest
+
+from tests.cycles import MARGIN_S, SILENT_S, STOPPED_SILENT_S, cycles
+from tests.jack import Daemon, Env, NoJack, Player, children, gone, kill, no_ports, server_or_skip
+from tests.synth import FluidSynth
+from tests.test_live import MACHINE, NAMED, PLAYER, TURNS, at_once, quick, turn
+
+pytestmark = pytest.mark.jack
+
+CYCLES, STANDS = 30, 3
+PORTS = ("--in", "stage", "--out", "fluidsynth", "--thru", "--api", "jack", "--random-seed", "1", *TURNS)
+NOTICED_S = 3.0
+# The engine breaks when an answer has been playing for a while.
+BROKEN = """
+from improv.cli import app
+from improv.soloist import Soloist
+
+plan, begun = Soloist.plan, []
+
+def broken(self, now, line):
+    begun.append(now)
+    if now > begun[0] + 1_000_000_000:
+        raise RuntimeError("the engine broke")
+    return plan(self, now, line)
+
+Soloist.plan = broken
+app()
+"""
+
+
+@pytest.fixture(scope="module")
+def env() -> Iterator[Env]:
+    with server_or_skip() as env:
+        yield env
+
+
+class Scene(NamedTuple):
+    daemon: Daemon
+    keys: Player
+    observer: Player  # on the port that improv plays on
+    synth: FluidSynth
+
+    def answers(self) -> bool:
+        turned_ns = turn(self.keys)
+        return len(self.observer.wait_for_notes(MACHINE, 3, turned_ns)) >= 3
+
+    def silent(self, since_ns: int, within_s: float = SILENT_S) -> bool:
+        """All that sounded was ended by name in time, nothing began again, and the synthesiser has rung out."""
+        self.observer.wait(lambda: False, within_s + 0.5)  # nothing says that nothing comes: the time has to pass
+        by_ns = since_ns + round((within_s + MARGIN_S) * 1e9)
+        sounded = any(event.note_on for event in self.observer.received if event.time_ns < since_ns)
+        begun = [event for event in self.observer.received if event.note_on and event.time_ns > by_ns]
+        over = self.observer.sound(by_ns) == self.observer.sound() == (set(), set())
+        return sounded and over and not begun and self.synth.falls_silent()
+
+
+@contextlib.contextmanager
+def playing(env: Env, *program: str) -> Iterator[Scene]:
+    """In the middle of an answer, with a key and the pedal down as well."""
+    with contextlib.ExitStack() as ends:
+        try:
+            synth = ends.enter_context(FluidSynth(env))
+        except NoJack as reason:
+            no_ports(reason)
+        keys = ends.enter_context(Player(env, "--virtual", "--to", "Stage Piano"))
+        daemon = ends.enter_context(Daemon(env, *PORTS, program=program or ("-m", "improv")))
+        observer = ends.enter_context(Player(env, "--from", "improv-out"))
+        keys.play(quick())
+        keys.play(at_once([0x90, 40, 90], [0xB0, 64, 127]))
+        scene = Scene(daemon, keys, observer, synth)
+        assert scene.answers(), "no answer"
+        assert observer.sound(channel=PLAYER) == ({(PLAYER, 40)}, {PLAYER}) and synth.loudest(0.3)
+        yield scene
+
+
+def test_killed_it_is_silent_in_a_quarter_of_a_second(env: Env) -> None:
+    with playing(env) as scene:
+        helpers = children(scene.daemon.process.pid)
+        assert scene.silent(kill(scene.daemon.process.pid))
+        assert all(map(gone, helpers))
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_ends_it_in_silence(env: Env, name: str) -> None:
+    with playing(env) as scene:
+        signalled_ns = scene.daemon.signal(getattr(signal, name))
+        assert scene.daemon.wait() == 0
+        assert scene.silent(signalled_ns)
+        assert scene.daemon.err.lines == []
+
+
+def test_a_second_signal_ends_it_at_once_and_silent(env: Env) -> None:
+    with playing(env) as scene:
+        outlet = scene.daemon.outlet
+        scene.daemon.signal(signal.SIGINT)
+        signalled_ns = scene.daemon.signal(signal.SIGTERM)
+        assert scene.daemon.wait(1.0) in (0, 128 + signal.SIGINT, 128 + signal.SIGTERM)  # 0: the first was quicker
+        assert scene.silent(signalled_ns)
+        assert gone(outlet)
+
+
+def test_halted_it_is_silent_in_a_second_and_plays_on_when_it_wakes(env: Env) -> None:
+    with playing(env) as scene:
+        outlet = scene.daemon.outlet
+        assert scene.silent(scene.daemon.signal(signal.SIGSTOP), STOPPED_SILENT_S)
+        scene.daemon.signal(signal.SIGCONT)  # JACK lets nobody leave while one of its clients is halted
+        assert gone(outlet)
+        plays_on(scene, outlet)
+
+
+def test_an_outlet_that_is_killed_is_replaced_and_releases_everything(env: Env) -> None:
+    with playing(env) as scene:
+        outlet = scene.daemon.outlet
+        kill(outlet)
+        plays_on(scene, outlet)
+
+
+def plays_on(scene: Scene, outlet: int) -> None:
+    """Another outlet is there; what sounded was ended, and it answers again."""
+    scene.daemon.wait_for_outlet(outlet)
+    assert scene.daemon.err.wait(lambda: len(scene.daemon.err.lines) == 1, NOTICED_S)
+    assert "died" in scene.daemon.err.lines[0]
+    scene.keys.play(at_once([0x80, 40, 0], [0xB0, 64, 0]))
+    assert scene.synth.falls_silent()
+    scene.observer.connect()
+    scene.observer.received.clear()  # it heard nothing of what was ended meanwhile: the synthesiser did
+    assert scene.answers(), "it plays no more"
+    signalled_ns = scene.daemon.signal(signal.SIGTERM)
+    assert scene.daemon.wait() == 0
+    assert scene.silent(signalled_ns)
+
+
+def test_an_outlet_that_is_killed_leaves_no_note_without_its_end(env: Env) -> None:
+    """Counted where the notes arrive: what the next outlet sends ends what the first began."""
+    with Player(env, *NAMED) as player, Daemon(env, "--in", "stage", "--out", "warm", "--thru", *TURNS) as daemon:
+        player.play(quick())
+        player.play(at_once([0xB0, 64, 127], [0x90, 40, 90]))
+        assert player.wait_for_notes(MACHINE, 1, turn(player))
+        kill(daemon.outlet)
+        assert daemon.err.wait(lambda: bool(daemon.err.lines), NOTICED_S)
+        assert player.wait(lambda: player.sound() == (set(), set()), NOTICED_S), player.sound()
+
+
+def test_an_engine_that_breaks_leaves_silence_and_says_why(env: Env) -> None:
+    with playing(env, "-c", BROKEN) as scene:
+        assert scene.daemon.wait() == 1
+        broke_ns = scene.observer.received[-1].time_ns
+        assert scene.silent(broke_ns)
+        assert any("the engine broke" in line for line in scene.daemon.err.lines)
+
+
+def test_a_keyboard_that_dies_with_keys_down_holds_nothing(env: Env) -> None:
+    with playing(env) as scene:
+        scene.keys.kill()
+        assert scene.daemon.err.wait(lambda: bool(scene.daemon.err.lines), NOTICED_S)
+        assert "went away" in scene.daemon.err.lines[0]
+        assert scene.observer.wait(lambda: not any(scene.observer.sound(channel=PLAYER)), 1.0)
+        signalled_ns = scene.daemon.signal(signal.SIGTERM)
+        assert scene.daemon.wait() == 0
+        assert scene.silent(signalled_ns)
+
+
+def test_a_synthesiser_that_dies_is_missed_and_the_end_is_in_good_order(env: Env) -> None:
+    with playing(env) as scene:
+        scene.synth.process.kill()
+        assert scene.daemon.err.wait(lambda: bool(scene.daemon.err.lines), NOTICED_S)
+        assert "went away" in scene.daemon.err.lines[0]
+        with FluidSynth(env) as synth:
+            assert scene.daemon.err.wait(lambda: len(scene.daemon.err.lines) == 2, NOTICED_S), scene.daemon.err.lines
+            scene.keys.play(at_once([0x80, 40, 0], [0xB0, 64, 0]))
+            scene.observer.connect()
+            again = scene._replace(synth=synth)
+            assert again.answers()
+            signalled_ns = scene.daemon.signal(signal.SIGTERM)
+            assert scene.daemon.wait() == 0
+            assert again.silent(signalled_ns)
+
+
+def test_no_note_is_ever_stuck(env: Env) -> None:
+    done = list(cycles(env, CYCLES, STANDS, seed=7))
+    assert [cycle for cycle in done if not cycle.clean] == []
+    assert len({cycle.end for cycle in done}) == 5 and sum(cycle.answered > 0 for cycle in done) > CYCLES / 4
