@@ -48,18 +48,17 @@ def listen(settings: Settings, card: Card) -> int:
         if wiring is None:
             return 0
         recording = None if folder is None else _begin_recording(folder, settings, card)
-        lines: list[str] = []
+        session: _Session | None = None
         try:
             session = _Session(settings, card, wiring, inbox, recording)
-            try:
-                with _on_signal("SIGUSR1", session.panic):
-                    session.run()
-            finally:
-                lines = session.lines()
+            with _on_signal("SIGUSR1", session.panic):
+                session.run()
+            print("\n".join(session.lines()), flush=True)
         finally:
             if recording is not None:
-                recording.finish(lines)
-    print("\n".join(lines))
+                recording.finish(session.lines() if session is not None else [])
+            if session is not None:  # last, because a driver that hangs now ends it all
+                session.close()
     return 0
 
 
@@ -173,15 +172,14 @@ class _Session:
             self._inbox.put(
                 Retime(now, Timeline(self._settings.bpm, now, metre=self._settings.beat.bar), jump=True)
             )
-        with self._open_ends as ends:
-            self._patchbay.mind(self._wiring.api, self._plugs)
-            ends.callback(lambda: self._outlet.close())  # the last one, which the loop may not have heard of
-            ends.callback(self._patchbay.close)
-            try:
-                self._loop.run()
-            finally:
-                with _leaves_anyway():
-                    ends.close()
+        self._patchbay.mind(self._wiring.api, self._plugs)
+        self._open_ends.callback(lambda: self._outlet.close())  # the last one, which the loop may not have heard of
+        self._open_ends.callback(self._patchbay.close)
+        self._loop.run()
+
+    def close(self) -> None:
+        with _leaves_anyway():
+            self._open_ends.close()
 
     def _start_outlet(self, target: Target) -> ProcessOutlet:
         return ProcessOutlet(target, self._inbox.put, lambda: self._patchbay.broken(OUTLET))
