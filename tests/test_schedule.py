@@ -226,12 +226,12 @@ def beats_apart(beats: float, bpm: float) -> int:
 def test_the_machine_keeps_its_beat_and_nobody_else_moves() -> None:
     schedule, slow = Schedule(), line(120, 7 * MS, 3.0)
     fast = line(200, at(3.5, slow), 3.5)
-    schedule.retime(slow, jump=True)
+    schedule.retime(slow, True, slow.origin_ns)
     for beat, message in ((4.0, on(60)), (4.25, on(64)), (5.0, off(60)), (6.0, off(64))):
         schedule.put(at(beat, slow), MACHINE, message)
     schedule.put(at(4.5, slow), THRU, on(40, 1))
     schedule.put(at(4.75, slow), CLICK, off(76, 10))
-    schedule.retime(fast, jump=False)
+    schedule.retime(fast, False, fast.origin_ns)
     assert popped(schedule, 10 * NS) == [
         (at(4.0, fast), on(60)),
         (at(4.25, fast), on(64)),
@@ -248,10 +248,35 @@ def test_the_machine_keeps_its_beat_and_nobody_else_moves() -> None:
 )
 def test_where_the_beat_does_not_go_on_nothing_moves(before: Timeline, after: Timeline, jump: bool) -> None:
     schedule = Schedule()
-    schedule.retime(before, jump=True)
+    schedule.retime(before, True, 0)
     schedule.put(NS, MACHINE, on(60))
-    schedule.retime(after, jump)
+    schedule.retime(after, jump, NS)
     assert schedule.deadline() == NS
+
+
+def moved_on(by_ms: int, *onsets_ms: int) -> tuple[Schedule, list[bytes]]:
+    """A queue with onsets so long after 1 s, when the beat is moved on; and those onsets."""
+    schedule, before = Schedule(), line(40)
+    schedule.retime(before, True, 0)
+    struck = [on(60 + number) for number in range(len(onsets_ms))]
+    for onset_ms, message in zip(onsets_ms, struck, strict=True):
+        schedule.put(NS + onset_ms * MS, MACHINE, message)
+    schedule.retime(before._replace(origin_ns=before.origin_ns - by_ms * MS), False, NS)
+    return schedule, struck
+
+
+def test_what_the_beat_is_moved_past_is_left_out_and_nobody_was_late() -> None:
+    schedule, struck = moved_on(300, 5, 279, 281, 400)
+    schedule.put(NS - 25 * MS, MACHINE, on(72))  # was planned too late for the beat that is
+    found = run(schedule, NS)
+    assert [due.message for due in found.dues] == struck[2:3] and not found.lates
+    assert [message for _, message in popped(schedule, NS + 101 * MS)] == struck[3:]
+
+
+def test_a_beat_that_is_moved_on_by_little_leaves_nothing_out() -> None:
+    schedule, struck = moved_on(20, 1, 19, 100)
+    found = run(schedule, NS)
+    assert [due.message for due in found.dues] == struck[:2] and not found.lates
 
 
 def test_ten_thousand_retimes_do_not_drift() -> None:
@@ -259,14 +284,14 @@ def test_ten_thousand_retimes_do_not_drift() -> None:
     schedule, dice = Schedule(), random.Random(0)
     steady = line(120, 12_345_678_901_234, 1000.0)
     dues = [at(beat, steady) for beat in (1900.0, 1900.25, 1901 + 1 / 3)]
-    schedule.retime(steady, jump=True)
+    schedule.retime(steady, True, steady.origin_ns)
     for due, pitch in zip(dues, (60, 62, 64), strict=True):
         schedule.put(due, MACHINE, on(pitch))
     for number in range(9_999):
         time_ns = steady.origin_ns + number * 20 * MS
         beat = steady.beat(time_ns) + dice.gauss(0, 0.002)
-        schedule.retime(line(120 + dice.gauss(0, 0.5), time_ns, beat), jump=False)
-    schedule.retime(steady, jump=False)
+        schedule.retime(line(120 + dice.gauss(0, 0.5), time_ns, beat), False, time_ns)
+    schedule.retime(steady, False, time_ns)
     assert all(abs(due - found) < 1000 for due, (found, _) in zip(dues, popped(schedule, max(dues) + NS), strict=True))
 
 
@@ -333,7 +358,7 @@ def test_in_free_time_the_rest_moves_by_the_lateness_and_durations_are_kept() ->
 @pytest.mark.parametrize("late_ms", [21, 63, 126, 249])
 def test_under_a_beat_the_rest_moves_by_whole_steps_of_the_grid(bpm: float, grid_ticks: int, late_ms: int) -> None:
     schedule, beat = Schedule(grid_ticks), line(bpm, 123_456_789, 17.0)
-    schedule.retime(beat, jump=True)
+    schedule.retime(beat, True, beat.origin_ns)
     positions = (17.02, 17.5, 18.25)
     for pitch, position in zip((60, 62, 64), positions, strict=True):
         schedule.put(at(position, beat), MACHINE, on(pitch))
@@ -372,12 +397,12 @@ def test_ends_that_come_later_know_when_their_note_began() -> None:
 
 def test_a_moved_answer_keeps_its_beat_through_a_change_of_tempo() -> None:
     schedule, slow = Schedule(), line(120)
-    schedule.retime(slow, jump=True)
+    schedule.retime(slow, True, slow.origin_ns)
     for beat, message in ((1.0, on(60)), (2.0, on(62)), (3.0, off(62))):
         schedule.put(at(beat, slow), MACHINE, message)
     run(schedule, at(1.0, slow) + 30 * MS)  # moved by a sixteenth
     fast = line(240, at(1.5, slow), 1.5)
-    schedule.retime(fast, jump=False)
+    schedule.retime(fast, False, fast.origin_ns)
     schedule.put(at(4.0, fast), MACHINE, on(64))
     beats = [(round(fast.beat(due_ns), 6), message) for due_ns, message in popped(schedule, 10 * NS)]
     assert beats == [(1.25, on(60)), (2.25, on(62)), (3.25, off(62)), (4.25, on(64))]
@@ -452,10 +477,10 @@ class Stage:
 
     def __init__(self) -> None:
         self.schedule, self.line, self.now = Schedule(), line(120), 0
-        self.schedule.retime(self.line, jump=True)
+        self.schedule.retime(self.line, True, 0)
         self.sent: list[bytes] = []
         self.put, self.struck, self.thinned = 0, 0, 0
-        self.excused = 0  # given up or dropped
+        self.excused = 0  # given up, passed over or dropped
         self.queued_offs, self.ended, self.dropped_offs = 0, 0, 0
         self.refuses = False
         self._open: dict[int, int] = {}
@@ -480,8 +505,9 @@ class Stage:
 
     def _strike(self, owner: int, pitch: int, due_ns: int) -> None:
         self.put += 1
-        self.excused += self.refuses and owner == MACHINE
+        queued = len(self.schedule._queue)
         self.schedule.put(due_ns, owner, on(pitch, 1 + owner))
+        self.excused += len(self.schedule._queue) == queued
         if owner == MACHINE:
             self._open[pitch] = due_ns
 
@@ -490,8 +516,9 @@ class Stage:
         self.schedule.put(due_ns, owner, off(pitch, 1 + owner))
 
     def _retime(self, timeline: Timeline, jump: bool) -> None:
-        self.line = timeline
-        self.schedule.retime(timeline, jump)
+        self.line, queued = timeline, len(self.schedule._queue)
+        self.schedule.retime(timeline, jump, self.now)
+        self.excused += queued - len(self.schedule._queue)
 
     def _drop(self, owner: int) -> None:
         gone = [due.message for due in self.schedule._queue if due.owner == owner]

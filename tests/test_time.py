@@ -557,6 +557,23 @@ def test_taps_during_an_answer_bend_it() -> None:
     assert late and all(on_grid(last, note.on.sent_ns) for note in late)
 
 
+@pytest.mark.parametrize("bpm", [40.0, 60.0, 150.0])
+def test_taps_that_move_the_beat_on_during_an_answer_pass_over_a_part_of_it(bpm: float) -> None:
+    """It is not late: nothing else moves, and it ends where it was to end."""
+    line = Timeline(bpm, NS, metric=True)
+    time, heard = Time(bpm=bpm, enter="bar", grid=Grid(12, 1.0)), played_on(line, every(0.5, 0, 8))
+    taps = [Tap(line.time_ns(beat * TICKS_PER_BEAT)) for beat in (12.55, 13.55, 14.55)]
+    straight = notes(stage(time).play(heard).sent)
+    show = stage(time).play(together(heard, taps))
+    moved = given(show, Retime)[-1].timeline
+    assert moved.beat(taps[-1].time_ns) == pytest.approx(15) and not show.late and not given(show, Yield)
+    beats = [round(line.beat(note.on.sent_ns), 2) for note in straight]
+    left = [beat for beat in beats if beat < 14.55 or beat >= 15]
+    lines = [(moved if note.on.sent_ns >= taps[-1].time_ns else line) for note in answer(show)]
+    assert [round(one.beat(note.on.due_ns), 2) for one, note in zip(lines, answer(show), strict=True)] == left
+    assert len(beats) > len(left) > 10
+
+
 def test_the_transport_stops_the_internal_clock_and_lets_it_go_on() -> None:
     line = Timeline(120.0, NS, metric=True)
     heard = played_on(line, every(0.5, 0, 4))

@@ -207,7 +207,7 @@ class _Desk:
 
     def _retime(self, retime: Retime) -> None:
         now = self.now()
-        self._schedule.retime(retime.timeline, retime.jump)
+        self._schedule.retime(retime.timeline, retime.jump, now)
         if self._ticks is not None:
             self._send_all(self._ticks.retime(retime.timeline, retime.jump, now))
         if self._click is not None:

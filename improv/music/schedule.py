@@ -18,6 +18,7 @@ OWNERS = MACHINE, THRU, CLICK = 0, 1, 2  # who made a note sound
 SENT_LATE_NS = 20_000_000  # a note that is later than this moves the rest of the answer,
 GIVEN_UP_NS = 250_000_000  # and one later than this ends it
 CHORD_TICKS = 1.5  # onsets this close are one chord
+NOWHERE = 0.0, 0.0
 
 Note = tuple[int, int, int]  # owner, channel and pitch
 
@@ -121,6 +122,7 @@ class Schedule:
         self._grid_ticks = grid_ticks
         self._line = Timeline()
         self._queue: list[Due] = []  # in order; half a second of music is short
+        self._passed = NOWHERE  # from where to where the beat was moved on last, in ticks
         self._number = count()
         self.begin_turn(0)
 
@@ -144,7 +146,9 @@ class Schedule:
             self._end_before(due_ns, note)
         elif is_note_off(message):
             due_ns, rank = self._after_its_begin(due_ns, note)
-        insort(self._queue, Due(due_ns, rank, next(self._number), owner, message))
+        due = Due(due_ns, rank, next(self._number), owner, message)
+        if not self._is_passed(due):
+            insort(self._queue, due)
 
     def _later(self, due_ns: int, ticks: float) -> int:
         return self._line.time_ns(self._line.position(due_ns) + ticks) if ticks else due_ns
@@ -169,15 +173,28 @@ class Schedule:
         """The next event that is due, however late."""
         return self._queue.pop(0) if self._queue and self._queue[0].due_ns <= now else None
 
-    def retime(self, line: Timeline, jump: bool) -> None:
-        """Beats are counted anew: what the machine still has to play keeps its beat."""
+    def retime(self, line: Timeline, jump: bool, now: int) -> None:
+        """Beats are counted anew: what the machine still has to play keeps its beat. Where the beat is moved on, what
+        would begin in between is left out: nobody was late with it.
+        """
         old, self._line = self._line, line if line.metric else Timeline()
         if jump or not (old.metric and line.metric):
+            self._passed = NOWHERE
             return
-        self._queue = sorted(
+        sent_late = line.ticks(SENT_LATE_NS)
+        from_, to = old.position(now) - sent_late, line.position(now) - sent_late
+        if to - from_ > sent_late:
+            self._passed = from_, to
+        moved = [
             due._replace(due_ns=line.time_ns(old.position(due.due_ns))) if due.owner == MACHINE else due
             for due in self._queue
-        )
+        ]
+        self._queue = sorted(due for due in moved if not self._is_passed(due))
+
+    def _is_passed(self, due: Due) -> bool:
+        """Whether it is a note-on of the machine's that the beat was moved past."""
+        from_, to = self._passed
+        return due.owner == MACHINE and is_note_on(due.message) and from_ <= self._line.position(due.due_ns) < to
 
     def catch_up(self, now: int) -> Late | None:
         """What is done about the machine's next note-on if it is late; None: nothing, it is sent."""
