@@ -24,9 +24,9 @@ bench: $(STAMP)-everything ## print every figure this machine gives
 	@.ci/system
 	$(BIN)/python -m tests.bench
 
-soak: $(STAMP)-everything ## trade bars with a clock master for ten minutes: nothing drifts
+soak: $(STAMP)-everything ## play, trade and be killed for half an hour: nothing drifts, grows or stays sounding
 	@.ci/system
-	$(BIN)/python -m tests.bench_time
+	$(BIN)/python -m tests.soak
 
 bench-training: $(STAMP)-everything ## print how fast training is, beside the machine's matrix products
 	$(BIN)/python -m tests.bench_training

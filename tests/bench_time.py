@@ -1,10 +1,9 @@
-"""How well the beat is kept: sections of `make bench`, and `make soak` (`python -m tests.bench_time`)."""
+"""How well the beat is kept: sections of `make bench`."""
 
 from __future__ import annotations
 
 import json
 import os
-import signal
 import statistics
 import subprocess
 import sys
@@ -39,7 +38,6 @@ POLL_S = 0.005
 REST_S = 10.0
 SEEDS = 200
 LOCKED_MS = 5.0
-SOAK_MINUTES, SOAK_ROUNDS = 10, 15  # of a bar each way make a minute
 
 DRUMS = ("--virtual", "--to", "Drum Machine")
 LISTEN = ("--virtual", "--api", "jack", "--no-thru")
@@ -322,51 +320,3 @@ SECTIONS: tuple[tuple[str, Callable[[Env], Section]], ...] = (
     ("the follower, on the virtual clock", follower),
     ("at rest under a running clock", rest),
 )
-
-
-# Ten minutes
-
-
-def soak(env: Env) -> Section:
-    onsets: list[Onset] = []
-    with (
-        Master(env, *DRUMS) as master,
-        Daemon(env, *TRADE) as daemon,
-        Player(env) as player,
-        Daemon(env, *LISTEN, "--clock-out", "--bpm", str(BPM)),
-        Player(env, "--from", "improv-out-[0-9]+:improv out") as slave,
-    ):
-        master.start(BPM)
-        for minute in range(1, SOAK_MINUTES + 1):
-            new = trade(player, master, SOAK_ROUNDS)
-            onsets += new
-            offs = [onset.off_ms for onset in new]
-            middle = statistics.median(offs)
-            said = f"median {middle:.2f} ms after the grid, p99 {spread(offs):.2f} ms from that"
-            print(f"  minute {minute:2} of {SOAK_MINUTES}: {len(new)} notes, {said}", flush=True)
-        daemon.signal(signal.SIGTERM)
-        daemon.wait()
-        print("\n".join(f"  | {line}" for line in daemon.out.lines[1:]), flush=True)
-    slope = statistics.linear_regression([o.time_ns / 6e10 for o in onsets], [o.off_ms for o in onsets]).slope
-    yield Figure(f"answers against the master's grid: drift, {len(onsets)} notes", slope, "ms/min", 0.1, -0.1)
-    heard = fitted(slave.received)
-    yield Figure("clock out: tempo's error", 100 * abs(heard.bpm / BPM - 1), "%", 0.01)
-    yield from both("clock out: ticks from a straight line", [abs(off) for off in heard.off_ms], "ms")
-
-
-def main() -> int:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the processes started here end as well
-    print(f"{SOAK_MINUTES} minutes of traded bars at {BPM} bpm; nothing else should run", flush=True)
-    try:
-        with jack.server() as env:
-            figures = list(soak(env))
-    except jack.NoJack as reason:
-        print(f"soak: {reason}", file=sys.stderr)
-        return 2
-    for figure in figures:
-        print(figure.line())
-    return 0 if all(figure.met is not False for figure in figures) else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
