@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import queue
 from collections.abc import Callable, Mapping
 
 from improv.clock import now_ns
 from improv.midi import wire
 from improv.midi.outlet import FORWARD, PANIC, Frame
-from improv.music.events import Ask, ClockOffset, Heard, OutLatency, Panic, Tap, Transport
+from improv.music.echo import Echo
+from improv.music.events import Ask, ClockOffset, Heard, Late, OutLatency, Panic, Played, Tap, Transport
 from improv.music.gate import PRESS, Gate
 
 MS = 1_000_000
@@ -28,13 +30,19 @@ class Ears:
         post: Callable[[Heard], None],
         forward: Callable[[Frame], None],
         gate: Gate,
+        echo: Echo,
+        played: queue.SimpleQueue[Played | Late],
         channel: int | None = None,
         controls: Mapping[int, str] = NO_CONTROLS,
         thru_channel: int | None = None,
         clock: bool = False,
     ) -> None:
-        """Where messages go (None: thru is off), what a controller does, and whether the beat comes here too."""
+        """Where messages go (None: thru is off), what a controller does, and whether the beat comes here too.
+
+        What the machine plays comes through `played`, from another thread.
+        """
         self._post, self._forward, self._gate = post, forward, gate
+        self._echo, self._played = echo, played
         self._channel, self._controls = channel, controls
         self._thru_channel, self._clock = thru_channel, clock
         self._pressed: set[int] = set()
@@ -58,13 +66,21 @@ class Ears:
         if control is not None and control[0] in self._controls:
             self._turn_knob(control[0], control[1], now)
             return
-        if not self._gate.lets_in(message, now):
+        while not self._played.empty():
+            self._echo.tell(self._played.get_nowait())
+        if self._echo.returns(message, now) or not self._gate.lets_in(message, now):
             return
         if self._thru_channel is not None:
-            drums = channel == wire.DRUMS
-            self._forward(Frame(now, FORWARD, message if drums else wire.on_channel(message, self._thru_channel)))
+            self._send_on(message, channel, self._thru_channel, now)
         if channel != wire.DRUMS and (event := wire.meaning(message, now)) is not None:
             self._post(event)
+
+    def _send_on(self, message: bytes, channel: int, thru_channel: int, now: int) -> None:
+        on = message if channel == wire.DRUMS else wire.on_channel(message, thru_channel)
+        self._echo.went(message, now)
+        self._forward(Frame(now, FORWARD, on))
+        if (question := self._echo.question(now)) is not None:
+            self._forward(Frame(now, FORWARD, wire.on_channel(question, thru_channel)))
 
     def _turn_knob(self, number: int, value: int, now: int) -> None:
         does = self._controls[number]
