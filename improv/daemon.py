@@ -23,7 +23,8 @@ from improv.midi.link import Link
 from improv.midi.outlet import LET_GO, PANIC, Duties, Frame, ProcessOutlet, Target
 from improv.midi.recorder import writable_folder
 from improv.midi.watch import EVERY_S, Watched
-from improv.music.events import InputLost, Panic, Retime
+from improv.music.echo import Echo
+from improv.music.events import InputLost, Late, Panic, Played, Retime
 from improv.music.gate import Gate
 from improv.music.timeline import Timeline
 from improv.net import weights
@@ -114,6 +115,8 @@ class _Session:
         """Settings must name the random seed."""
         self._settings, self._card, self._wiring, self._inbox = settings, card, wiring, inbox
         self._gate, self._clock_gate = Gate(self._say), Gate(self._say)  # each for a thread of its own
+        self._echo = Echo(self._say, round(settings.out_latency_ms * MS))
+        self._played: queue.SimpleQueue[Played | Late] = queue.SimpleQueue()  # from the engine's thread to the driver's
         self._target = Target(wiring.api, wiring.sink, wiring.builtin, duties=_duties(settings))
         self._patchbay = Patchbay()
         self._outlet = self._start_outlet(self._target)
@@ -123,7 +126,7 @@ class _Session:
             engine = Engine(net, settings.musicianship(settings.random_seed))
             self._outlet.wait_until_ready()
             keep = None if recording is None else recording.keep
-            self._loop = Loop(engine, inbox, self._outlet, settings.channels.output, keep)
+            self._loop = Loop(engine, inbox, self._outlet, settings.channels.output, keep, self._played.put)
             with contextlib.ExitStack() as open_ends:
                 self._plugs = list(self._open(open_ends))
                 self._open_ends = open_ends.pop_all()
@@ -140,6 +143,8 @@ class _Session:
             self._inbox.put,
             self._loop.forward,
             self._gate,
+            self._echo,
+            self._played,
             settings.channels.input,
             settings.controls.numbers,
             settings.channels.thru if wiring.thru else None,
@@ -212,7 +217,7 @@ class _Session:
 
     def lines(self) -> list[str]:
         """How it went."""
-        return [*self._loop.tally.lines(), *self._gate.lines(), *self._clock_gate.lines()]
+        return [*self._loop.tally.lines(), *self._gate.lines(), *self._clock_gate.lines(), *self._echo.lines()]
 
     def _input_lost(self) -> None:
         """What it held is released."""

@@ -20,6 +20,7 @@ from improv.midi import wire
 from improv.midi.ears import Ears
 from improv.midi.outlet import Report, Sent, ThreadOutlet
 from improv.midi.recorder import Recorder
+from improv.music.echo import Echo
 from improv.music.events import NoteOff, NoteOn
 from improv.music.gate import Gate
 from improv.net import weights
@@ -117,7 +118,8 @@ def demo(settings: Settings, card: Card, folder: Path) -> None:
     outlet = ThreadOutlet(lambda message: None, report)  # an in-process port; what it sends is recorded
     loop = Loop(engine, inbox, outlet, settings.channels.output, recorder.take)
     print(f"A phrase is played into improv at {BPM:.0f} bpm (weights {card.name}); it listens, and answers in time.")
-    ears = Ears(inbox.put, loop.forward, Gate(lambda text: None), settings.channels.input)
+    gate, echo = Gate(lambda text: None), Echo(lambda text: None)
+    ears = Ears(inbox.put, loop.forward, gate, echo, queue.SimpleQueue(), settings.channels.input)
 
     def hear(message: bytes) -> None:
         ears.hear(message)

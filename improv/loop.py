@@ -26,7 +26,7 @@ from improv.midi.outlet import (
     Skipped,
     retime_frame,
 )
-from improv.music.events import FreeWheel, Heard, NoteOff, NoteOn, OutLatency, Played, Retime, TurnBegins, Yield
+from improv.music.events import FreeWheel, Heard, Late, NoteOff, NoteOn, OutLatency, Played, Retime, TurnBegins, Yield
 from improv.music.latest import PER_S
 from improv.tally import Tally
 
@@ -70,10 +70,14 @@ class Loop:
         outlet: Outlet,
         channel: int,
         keep: Callable[[Record], None] | None = None,
+        tell: Callable[[Played | Late], None] | None = None,
     ) -> None:
-        """`keep` is given all that the engine is told and gives, and what is sent, as it happens."""
+        """`keep` is given all that the engine is told and gives, and what is sent, as it happens; `tell` what is to
+        be sent, before it is, and how late it was.
+        """
         self._engine, self._inbox, self.outlet = engine, inbox, outlet
         self._channel, self._keep = channel, keep or (lambda record: None)
+        self._tell = tell or (lambda event: None)
         self._beat_ns = 0
         self._in_force: dict[int, Frame] = {}  # the last of each command that a new outlet needs as well
         self.tally = Tally()
@@ -126,6 +130,8 @@ class Loop:
     def _step(self, heard: Heard | None) -> None:
         if heard is not None:
             self.tally.hear(heard)
+        if isinstance(heard, Late):
+            self._tell(heard)
         now = now_ns()
         self._keep(Step(now, heard))
         played = self._engine.step(now, heard)
@@ -146,6 +152,7 @@ class Loop:
 
     def _play(self, played: list[Played]) -> None:
         for event in played:
+            self._tell(event)
             if isinstance(event, NoteOn | NoteOff):
                 self.outlet.put(Frame(event.time_ns, PLAY, wire.spell(event, self._channel)))
             elif isinstance(event, Yield):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from queue import SimpleQueue
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -10,17 +12,20 @@ from improv.midi import wire
 from improv.midi.ears import Ears, clock_ears
 from improv.midi.outlet import FORWARD, PANIC, Frame
 from improv.music import events
+from improv.music.echo import Echo
 from improv.music.events import (
     Ask,
     ClockOffset,
     Continue,
     Heard,
     InputLost,
+    Late,
     NoteOff,
     NoteOn,
     OutLatency,
     Panic,
     Pedal,
+    Played,
     SongPosition,
     Start,
     Stop,
@@ -43,8 +48,9 @@ class Heads:
         self.frames: list[Frame] = []
         self.said: list[str] = []
         thru_channel = 3 if thru else None
-        gate = Gate(self.said.append)
-        self.ears = Ears(self.posted.append, self.frames.append, gate, channel, CONTROLS, thru_channel, clock)
+        gate, echo, self.played = Gate(self.said.append), Echo(self.said.append), SimpleQueue[Played | Late]()
+        post, forward = self.posted.append, self.frames.append
+        self.ears = Ears(post, forward, gate, echo, self.played, channel, CONTROLS, thru_channel, clock)
 
     def hear(self, *messages: bytes) -> list[Heard]:
         """Without their times."""

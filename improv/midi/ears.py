@@ -36,6 +36,7 @@ class Ears:
         controls: Mapping[int, str] = NO_CONTROLS,
         thru_channel: int | None = None,
         clock: bool = False,
+        now: Callable[[], int] = now_ns,
     ) -> None:
         """Where messages go (None: thru is off), what a controller does, and whether the beat comes here too.
 
@@ -44,12 +45,12 @@ class Ears:
         self._post, self._forward, self._gate = post, forward, gate
         self._echo, self._played = echo, played
         self._channel, self._controls = channel, controls
-        self._thru_channel, self._clock = thru_channel, clock
+        self._thru_channel, self._clock, self._now = thru_channel, clock, now
         self._pressed: set[int] = set()
 
     def hear(self, message: bytes) -> None:
         """Called on the driver's thread; must not block."""
-        now = now_ns()
+        now = self._now()
         if not message:
             return
         if message[0] >= wire.SYSTEM:

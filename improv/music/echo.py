@@ -29,6 +29,10 @@ class _Copy:
     kept_out_on: int | None = None  # the channel on which it came
     ends_ns: int | None = None  # of a note: when its end goes out
 
+    def ended_before(self, time_ns: int) -> bool:
+        """Whether its end may come back then."""
+        return self.ends_ns is not None and self.ends_ns - UNDER_WAY_NS <= time_ns <= self.ends_ns + WINDOW_NS
+
 
 class Echo:
     """Matches what is heard with what went out: the same note or value, on whatever channel, each at most once.
@@ -117,10 +121,9 @@ class Echo:
     def _end_returns(self, message: bytes, time_ns: int) -> bool:
         notes = self._notes.get(message[1], deque())
         for note in notes:
-            if note.kept_out_on == message[0] & 0x0F and note.ends_ns is not None:
-                if note.ends_ns - UNDER_WAY_NS <= time_ns <= note.ends_ns + WINDOW_NS:
-                    notes.remove(note)
-                    return True
+            if note.kept_out_on == message[0] & 0x0F and note.ended_before(time_ns):
+                notes.remove(note)
+                return True
         return False
 
     def question(self, time_ns: int) -> bytes | None:
