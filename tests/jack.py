@@ -306,6 +306,15 @@ class Player(_Helper):
         return self.report
 
 
+class Cable(_Helper):
+    """Carries what a daemon plays back to its input."""
+
+    def __init__(self, env: Env, *arguments: str) -> None:
+        """On the ports that `improv listen --virtual` opens."""
+        ends = ("--from", "improv out", "--to", "improv in")
+        super().__init__(env, [sys.executable, "-m", "tests.cable", *ends, *arguments])
+
+
 class Due(NamedTuple):
     """A tick of the master's: its number in the song, when it was due, and sent (None: lost)."""
 
