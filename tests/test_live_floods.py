@@ -80,6 +80,7 @@ def test_notes_in_a_flood_are_let_go_and_then_it_plays_as_before(env: Env) -> No
     # Twice: on a busy machine JACK itself loses some.
     lifts = [(1.0 + n / 1_000, [0x80, n % 128, 0]) for n in range(256)]
     with Daemon(env, *VIRTUAL) as daemon, Player(env) as player:
+        answered(player, phrase())
         processes = (daemon.process.pid, *children(daemon.process.pid))
         before_kb = sum(map(resident_kb, processes))
         player.play([*strokes, *lifts])
