@@ -109,6 +109,8 @@ def listen(
         float | None, Flag("--out-latency-ms", help="Send so much earlier than it is to sound.")
     ] = None,
     record: Annotated[str | None, Flag("--record", help="Write the session to a MIDI file in this folder.")] = None,
+    verbose: Annotated[bool | None, Flag("--verbose", "-v", help="Say a line about each turn.")] = None,
+    log_file: Annotated[str | None, Flag("--log-file", help="Add such lines, and more, to this file.")] = None,
     config: ConfigFile = None,
     weights: Weights = None,
     style: Style = None,
@@ -127,7 +129,7 @@ def listen(
             out_channel=out_channel, thru_channel=thru_channel, turn_cc=turn_cc, tap_cc=tap_cc, clock=clock,
             clock_in=clock_in, clock_offset_ms=clock_offset_ms, clock_out=clock_out, click=click, metre=metre,
             mode=mode, bars=bars, enter=enter, grid=grid, quantize=quantize, out_latency_ms=out_latency_ms,
-            record=record, **{"in": source, "out": sink},
+            record=record, verbose=verbose, log_file=log_file, **{"in": source, "out": sink},
         )  # fmt: skip
         from improv import daemon
 

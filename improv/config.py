@@ -99,6 +99,8 @@ class Settings:
     forget_s: float = 30.0
     thru: bool | None = None  # None: on for `builtin` and `virtual`
     record: str | None = None
+    verbose: bool = False
+    log_file: str | None = None
     mode: str = "answer"
     bars: int = 4
     out_latency_ms: float = 0.0
@@ -225,6 +227,8 @@ FLAGS = {
     "controls.tap": "--tap-cc",
     "ports.clock": "--clock-in",
     "record": "--record",
+    "verbose": "--verbose",
+    "log_file": "--log-file",
     "ports.input": "--in",
     "ports.output": "--out",
     "ports.virtual": "--virtual",

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import logging
 import os
 import queue
 import secrets
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from improv.clock import now_ns
+from improv.commentary import Commentary
 from improv.config import MS, Settings
 from improv.engine import Engine
 from improv.loop import Inbox, Loop, Notice, OutletLost, OutletOpen, Quit, be_prompt
@@ -31,8 +32,10 @@ from improv.net import weights
 from improv.net.weights import Card
 from improv.patchbay import Patchbay, Plug
 from improv.recording import Recording, recovered
+from improv.told import told
 from improv.wiring import Wiring, find_ports
 
+LOG = logging.getLogger("improv")
 CLOSE_S = 3.0  # is more than any driver needs
 OUTLET = 0  # of the plugs
 ONE_SIGNAL_NS = 100_000_000  # a group and its members are often told the same thing twice
@@ -43,7 +46,7 @@ def listen(settings: Settings, card: Card) -> int:
     inbox: Inbox = queue.SimpleQueue()
     if settings.random_seed is None:
         settings = replace(settings, random_seed=secrets.randbelow(10**9))
-    with _signals(inbox):
+    with _signals(inbox), told(settings.verbose, Path(settings.log_file) if settings.log_file is not None else None):
         folder = writable_folder(Path(settings.record)) if settings.record is not None else None
         wiring = _wait_for_ports(settings, inbox) if settings.ports.wait else find_ports(settings)
         if wiring is None:
@@ -56,8 +59,11 @@ def listen(settings: Settings, card: Card) -> int:
                 session.run()
             print("\n".join(session.lines()), flush=True)
         finally:
+            lines = session.lines() if session is not None else []
+            for line in lines:
+                LOG.debug(line)
             if recording is not None:
-                recording.finish(session.lines() if session is not None else [])
+                recording.finish(lines)
             if session is not None:  # last, because a driver that hangs now ends it all
                 session.close()
     return 0
@@ -66,7 +72,7 @@ def listen(settings: Settings, card: Card) -> int:
 def _begin_recording(folder: Path, settings: Settings, card: Card) -> Recording:
     """What a session left unfinished that was killed is finished first."""
     for outcome in recovered(folder):
-        print(f"improv: {outcome.line}", file=sys.stderr, flush=True)
+        LOG.warning(outcome.line)
     return Recording(folder, settings, card)
 
 
@@ -78,7 +84,7 @@ def _wait_for_ports(settings: Settings, inbox: Inbox) -> Wiring | None:
             return find_ports(settings)
         except ports.Absent as absent:
             if not said:
-                print(f"improv: {absent}; waiting for it", file=sys.stderr, flush=True)
+                LOG.warning(f"{absent}; waiting for it")
             said = True
         with contextlib.suppress(queue.Empty):
             inbox.get(timeout=EVERY_S)
@@ -125,8 +131,9 @@ class _Session:
             assert settings.random_seed is not None
             engine = Engine(net, settings.musicianship(settings.random_seed))
             self._outlet.wait_until_ready()
-            keep = None if recording is None else recording.keep
-            self._loop = Loop(engine, inbox, self._outlet, settings.channels.output, keep, self._played.put)
+            self._commentary = Commentary(lambda: engine.resting, LOG.info)
+            keepers = [self._commentary.take, *([recording.keep] if recording is not None else [])]
+            self._loop = Loop(engine, inbox, self._outlet, settings.channels.output, keepers, self._played.put)
             with contextlib.ExitStack() as open_ends:
                 self._plugs = list(self._open(open_ends))
                 self._open_ends = open_ends.pop_all()
@@ -171,7 +178,9 @@ class _Session:
     def run(self) -> None:
         """Until a Quit is posted; leaves silence."""
         be_prompt()
-        print(self._wiring.describe(self._settings, self._card.name), flush=True)
+        listening = self._wiring.describe(self._settings, self._card.name)
+        print(listening, flush=True)
+        LOG.debug(listening)
         if self._settings.beat.clock == "internal" and self._settings.bpm is not None:
             now = now_ns()  # slaves know the tempo before the first note
             self._inbox.put(
@@ -180,7 +189,10 @@ class _Session:
         self._patchbay.mind(self._wiring.api, self._plugs)
         self._open_ends.callback(lambda: self._outlet.close())  # the last one, which the loop may not have heard of
         self._open_ends.callback(self._patchbay.close)
-        self._loop.run()
+        try:
+            self._loop.run()
+        finally:
+            self._commentary.end_turn()
 
     def close(self) -> None:
         with _leaves_anyway():

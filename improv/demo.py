@@ -116,7 +116,7 @@ def demo(settings: Settings, card: Card, folder: Path) -> None:
             screen.note("improviser", report.message)
 
     outlet = ThreadOutlet(lambda message: None, report)  # an in-process port; what it sends is recorded
-    loop = Loop(engine, inbox, outlet, settings.channels.output, recorder.take)
+    loop = Loop(engine, inbox, outlet, settings.channels.output, [recorder.take])
     print(f"A phrase is played into improv at {BPM:.0f} bpm (weights {card.name}); it listens, and answers in time.")
     gate, echo = Gate(lambda text: None), Echo(lambda text: None)
     ears = Ears(inbox.put, loop.forward, gate, echo, queue.SimpleQueue(), settings.channels.input)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import logging
 import queue
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from improv.clock import now_ns
@@ -29,6 +30,8 @@ from improv.midi.outlet import (
 from improv.music.events import FreeWheel, Heard, Late, NoteOff, NoteOn, OutLatency, Played, Retime, TurnBegins, Yield
 from improv.music.latest import PER_S
 from improv.tally import Tally
+
+LOG = logging.getLogger("improv")
 
 
 class Quit(NamedTuple):
@@ -69,14 +72,14 @@ class Loop:
         inbox: Inbox,
         outlet: Outlet,
         channel: int,
-        keep: Callable[[Record], None] | None = None,
+        keepers: Sequence[Callable[[Record], None]] = (),
         tell: Callable[[Played | Late], None] | None = None,
     ) -> None:
-        """`keep` is given all that the engine is told and gives, and what is sent, as it happens; `tell` what is to
+        """Keepers are given all that the engine is told and gives, and what is sent, as it happens; `tell` what is to
         be sent, before it is, and how late it was.
         """
         self._engine, self._inbox, self.outlet = engine, inbox, outlet
-        self._channel, self._keep = channel, keep or (lambda record: None)
+        self._channel, self._keepers = channel, keepers
         self._tell = tell or (lambda event: None)
         self._beat_ns = 0
         self._in_force: dict[int, Frame] = {}  # the last of each command that a new outlet needs as well
@@ -94,7 +97,7 @@ class Loop:
                 elif isinstance(item, OutletOpen):
                     self._change_outlet(item.outlet)
                 elif isinstance(item, Notice):
-                    _print(item.text)
+                    LOG.warning(item.text)
                 elif isinstance(item, Sent | Skipped):
                     self._sent(item)
                 else:
@@ -146,6 +149,10 @@ class Loop:
         self._keep_given(played)
         return played
 
+    def _keep(self, record: Record) -> None:
+        for keep in self._keepers:
+            keep(record)
+
     def _keep_given(self, played: list[Played]) -> None:
         if played:
             self._keep(Gave(tuple(played)))
@@ -176,12 +183,12 @@ class Loop:
     def _say(self, wheel: FreeWheel) -> None:
         line = self._engine.line
         beat = f"; the beat goes on at {line.bpm:.1f} bpm" if wheel.lost and line is not None else ""
-        _print(f"the clock's ticks {'stay away' if wheel.lost else 'are back'}{beat}")
+        LOG.warning(f"the clock's ticks {'stay away' if wheel.lost else 'are back'}{beat}")
 
     def _sent(self, sent: Sent | Skipped) -> None:
         if isinstance(sent, Skipped):
             if not self.tally.skipped:
-                _print(f"controllers move more than {PER_S} times a second; only their latest values are sent on")
+                LOG.warning(f"controllers move more than {PER_S} times a second; only their latest values are sent on")
             self.tally.skipped = sent.values
             return
         self.tally.send(sent)
@@ -194,10 +201,6 @@ class Loop:
                 item = self._inbox.get_nowait()
                 if isinstance(item, Sent | Skipped):
                     self._sent(item)
-
-
-def _print(text: str) -> None:
-    print(f"improv: {text}", file=sys.stderr, flush=True)
 
 
 def be_prompt() -> None:

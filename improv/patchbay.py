@@ -5,8 +5,8 @@ On a thread of its own, so that neither the engine nor a driver waits for a port
 
 from __future__ import annotations
 
+import logging
 import queue
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +15,7 @@ from typing import NamedTuple
 from improv.midi.ports import PortError
 from improv.midi.watch import Change, Watch, Watched
 
+LOG = logging.getLogger("improv")
 SHORT_LIFE_S = 1.0
 
 
@@ -57,14 +58,14 @@ class Patchbay:
             elif news.there:
                 self._names[news.number] = news.name
                 if self._plug(news.number):
-                    _say(f"{self._plugs[news.number].said} is back")
+                    LOG.warning(f"{self._plugs[news.number].said} is back")
             else:
-                _say(f"{self._plugs[news.number].said} went away; it will be opened again")
+                LOG.warning(f"{self._plugs[news.number].said} went away; it will be opened again")
                 self._plugs[news.number].unplug()
 
     def _mend(self, number: int) -> None:
         """At once; what soon ends again has to wait for the next look at the ports."""
-        _say(f"{self._plugs[number].said} died; all is released, and it starts anew")
+        LOG.warning(f"{self._plugs[number].said} died; all is released, and it starts anew")
         self._plugs[number].unplug()
         if time.monotonic() - self._opened_s[number] < SHORT_LIFE_S:
             self._watch.miss(number)
@@ -84,7 +85,3 @@ class Patchbay:
         self._news.put(None)
         self._thread.join()
         self._watch.close()
-
-
-def _say(line: str) -> None:
-    print(f"improv: {line}", file=sys.stderr, flush=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import sys
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +18,8 @@ from improv.midi.recorder import recover, session_path, unfinished
 from improv.net import weights
 from improv.net.weights import Card
 from improv.progress import Progress
+
+LOG = logging.getLogger("improv")
 
 
 class Recording:
@@ -44,10 +46,10 @@ class Recording:
             midi.with_suffix(".txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
             print(f"recorded {midi}")
         except BadLog as error:
-            print(f"improv: {error}", file=sys.stderr)
+            LOG.warning(str(error))
         except OSError as error:
-            what = f"the recording could not be written ({error.strerror}); its log stays"
-            print(f"improv: {self._log.with_suffix('.mid')}: {what}", file=sys.stderr)
+            midi = self._log.with_suffix(".mid")
+            LOG.warning("%s: the recording could not be written (%s); its log stays", midi, error.strerror)
 
 
 def midi_of(log: Path, midi: Path | None = None) -> Path | None:

@@ -6,7 +6,7 @@ Both are the very code that runs live; only the waiting is made up, and what goe
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 from queue import SimpleQueue
 from random import Random
@@ -139,6 +139,7 @@ class Stage:
         self._sender = _Player(faults.outlet_late_ns, faults.outlet_stalls, faults.seed + 1)
         self.messages: list[tuple[int, bytes]] = []  # all that went out: the machine's, the clock's, the click's
         self.records: list[log.Record] = []  # what a recording would hold
+        self.keepers: list[Callable[[log.Record], None]] = [self.records.append]
         self._show = Show([], [], [], self._engine)
 
     def put(self, frame: Frame) -> None:
@@ -148,13 +149,17 @@ class Stage:
     def close(self) -> None:
         pass
 
+    def _keep(self, record: log.Record) -> None:
+        for keep in self.keepers:
+            keep(record)
+
     def _send(self, message: bytes) -> None:
         self.messages.append((self._outlet_ns, message))
 
     def _report(self, report: Report) -> None:
         if isinstance(report, Sent):
             self._show.sent.append(report)
-            self.records.append(report)
+            self._keep(report)
         else:
             self._show.late.append(report)
             self._thinker.post(self._outlet_ns, report)
@@ -190,8 +195,10 @@ class Stage:
         """The engine takes an event, or a step. What it gives leaves when the step is done."""
         before = self._net.steps
         heard = self._thinker.take(now)
+        self._keep(log.Step(now, heard))
         played = self._engine.step(now, heard)
-        self.records += [log.Step(now, heard), *([log.Gave(tuple(played))] if played else [])]
+        if played:
+            self._keep(log.Gave(tuple(played)))
         self._thinker.free_ns = now + (self._net.steps - before) * self._faults.step_ns
         self._show.gave.extend(Gave(now, event) for event in played)
         self._loop._play(played)

@@ -98,7 +98,7 @@ def test_while_nothing_happens_nothing_is_written() -> None:
 
 
 @pytest.mark.parametrize("room", [0, 1, 40])
-def test_a_full_disk_stops_the_recording_and_says_so_once(room: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_full_disk_stops_the_recording_and_says_so_once(room: int, caplog: pytest.LogCaptureFixture) -> None:
     paper = Paper(room=len(log.header_line(HEADER)) + room)
     writer = Journal(paper, HEADER)
     paper.written.clear()
@@ -110,28 +110,25 @@ def test_a_full_disk_stops_the_recording_and_says_so_once(room: int, capsys: pyt
         writer.put(heard(n))
     assert writer._queue.empty()  # nothing piles up
     writer.close()
-    says = "improv: takes/improv-1.log: the recording stops here (No space left on device)\n"
-    assert capsys.readouterr().err == says
+    assert caplog.messages == ["takes/improv-1.log: the recording stops here (No space left on device)"]
 
 
-def test_a_disk_that_is_full_when_the_session_ends_does_not_hold_it_up(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_disk_that_is_full_when_the_session_ends_does_not_hold_it_up(caplog: pytest.LogCaptureFixture) -> None:
     paper = Paper(room=len(log.header_line(HEADER)))
     writer = Journal(paper, HEADER)
     writer.put(heard(1))
     writer.close()
-    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert len(caplog.messages) == 1
 
 
-def test_a_log_grows_no_larger_than_is_read(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_log_grows_no_larger_than_is_read(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(log, "MAX_BYTES", len(log.header_line(HEADER)) + 40)
     paper = Paper()
     writer = Journal(paper, HEADER)
     for n in range(10):
         writer.put(heard(n))
     writer.close()
-    assert len(paper.data) <= log.MAX_BYTES and "stops here (File too large)" in capsys.readouterr().err
+    assert len(paper.data) <= log.MAX_BYTES and "stops here (File too large)" in caplog.text
 
 
 def test_where_no_header_can_be_written_there_is_no_journal() -> None:

@@ -106,3 +106,19 @@ def test_a_session_is_played_again_from_its_log(env: Env, tmp_path: Path) -> Non
     done = improv(env, "replay", log, "--out", tmp_path / "again.mid")
     assert done.returncode == 0 and done.stdout.splitlines()[-1].startswith("the same "), done
     assert (tmp_path / "again.mid").read_bytes() == log.with_suffix(".mid").read_bytes()
+
+
+def test_each_turn_is_told_to_who_asks_for_it(env: Env, tmp_path: Path) -> None:
+    told = tmp_path / "told.log"
+    with Daemon(env, *VIRTUAL, "-v", "--log-file", str(told)) as daemon, Player(env) as player:
+        ended_ns = player.play(phrase())[-1].time_ns
+        assert player.wait_for_notes(MACHINE, 1, after_ns=ended_ns)
+        assert daemon.err.wait(lambda: bool(daemon.err.lines), 10.0)
+        answered = len(player.notes(MACHINE))
+        daemon.signal(signal.SIGTERM)
+        assert daemon.wait() == 0
+        (line,) = daemon.err.lines
+    assert line.startswith(f"improv: heard {len(PITCHES)} notes in ") and f", answered {answered} notes in " in line
+    lines = [line[len("2026-11-21 21:00:00,000 ") :] for line in told.read_text().splitlines()]
+    assert lines[0].startswith("listening to ") and line == f"improv: {lines[1]}"
+    assert lines[2] == f"heard {len(PITCHES)} notes, answered with {answered}"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import queue
-import sys
 import threading
 from collections.abc import Iterable
 from typing import Protocol
@@ -14,6 +14,7 @@ from typing import Protocol
 from improv.midi import log
 from improv.midi.log import Header, Record
 
+LOG = logging.getLogger("improv")
 GATHER_S = 0.25  # what comes within this time is written at once: so much is lost at most when the program is killed
 HELD_BACK = 64  # steps with nothing heard wait until there are so many, or something else is written
 
@@ -30,7 +31,7 @@ class Paper(Protocol):
 class Journal:
     """Takes the records of a session, and writes them on a thread of its own.
 
-    What cannot be written ends the recording, which is said on stderr; never the music.
+    What cannot be written ends the recording, which is said; never the music.
     """
 
     def __init__(self, paper: Paper, header: Header) -> None:
@@ -60,8 +61,7 @@ class Journal:
             self._write_all()
         except OSError as error:
             self._stopped = True
-            stops = f"the recording stops here ({error.strerror})"
-            print(f"improv: {self._paper.name}: {stops}", file=sys.stderr, flush=True)
+            LOG.warning("%s: the recording stops here (%s)", self._paper.name, error.strerror)
         with contextlib.suppress(OSError):
             self._paper.close()
 

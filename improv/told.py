@@ -1,0 +1,67 @@
+"""What the player is told while it runs: a line on stderr, and in a file with the time, from a thread of its own.
+
+Whoever has something to say gives it to the logger `improv`: a warning is shown, an info with `verbose` only, and
+all of it is in the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import sys
+from collections.abc import Iterator
+from logging.handlers import QueueHandler, QueueListener
+from pathlib import Path
+from typing import Any
+
+from improv.errors import BadInput
+
+LOG = logging.getLogger("improv")
+NOTHING = logging.CRITICAL + 1
+
+
+@contextlib.contextmanager
+def told(verbose: bool, file: Path | None) -> Iterator[None]:
+    """For as long as it lasts. Who says something waits for no terminal and no disk. Raises `BadInput`."""
+    terminal = logging.StreamHandler(sys.stderr)
+    terminal.setFormatter(logging.Formatter("improv: %(message)s"))
+    terminal.setLevel(logging.INFO if verbose else logging.WARNING)
+    handlers: list[logging.Handler] = [terminal]
+    if file is not None:
+        handlers.append(_File(file, terminal))
+    waiting: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    entrance = QueueHandler(waiting)
+    listener = QueueListener(waiting, *handlers, respect_handler_level=True)
+    before = LOG.level, LOG.propagate
+    LOG.addHandler(entrance)
+    LOG.setLevel(logging.DEBUG)
+    LOG.propagate = False
+    listener.start()
+    try:
+        yield
+    finally:
+        LOG.removeHandler(entrance)
+        LOG.setLevel(before[0])
+        LOG.propagate = before[1]
+        listener.stop()
+        with contextlib.suppress(OSError):
+            handlers[-1].close()
+
+
+class _File(logging.FileHandler):
+    """A disk that is full ends it, which is said on the terminal."""
+
+    def __init__(self, path: Path, terminal: logging.Handler) -> None:
+        try:
+            super().__init__(path, encoding="utf-8", errors="backslashreplace")
+        except OSError as error:
+            raise BadInput(f"--log-file {path}: it cannot be written ({error.strerror})") from None
+        self.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        self._terminal = terminal
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        self.setLevel(NOTHING)
+        why = f"{self.baseFilename}: nothing more is written there ({getattr(error, 'strerror', error)})"
+        self._terminal.handle(logging.makeLogRecord({"msg": why}))

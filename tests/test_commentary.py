@@ -1,0 +1,70 @@
+"""A line about each turn, when it is over."""
+
+from __future__ import annotations
+
+from improv.commentary import Commentary
+from improv.engine import Musicianship, Time
+from improv.midi import wire
+from improv.midi.log import Gave, Silence, Step
+from improv.midi.outlet import Sent
+from improv.music.events import NoteOff, NoteOn, TurnBegins, Yield
+from improv.music.schedule import is_note_on
+from improv.music.timeline import NS, Timeline
+from tests.nets import lively
+from tests.stage import Stage, every, played_on
+
+MS = NS // 1000
+LINE = Timeline(120.0, NS, metric=True)
+
+
+def test_a_turn_is_told_when_the_engine_rests() -> None:
+    said: list[str] = []
+    resting = [True]
+    commentary = Commentary(lambda: resting[0], said.append)
+
+    def heard(event: NoteOn | NoteOff) -> None:
+        commentary.take(Step(event.time_ns, event))
+
+    def sent(event: NoteOn | NoteOff, late_ns: int) -> None:
+        commentary.take(Sent(event.time_ns - late_ns, event.time_ns, wire.spell(event, 2)))
+
+    for n in range(4):
+        heard(NoteOn(n * NS, 60 + n, 64))
+        heard(NoteOff(n * NS + 500 * MS, 60 + n))
+    resting[0] = False
+    commentary.take(Step(5 * NS))
+    commentary.take(Gave((TurnBegins(5 * NS), NoteOn(6 * NS, 72, 64))))
+    sent(NoteOn(6 * NS, 72, 64), MS // 4)
+    sent(NoteOff(7 * NS, 72), 9 * MS)  # of a note's end it is not told
+    commentary.take(Step(7 * NS))
+    assert said == []
+    resting[0] = True
+    commentary.take(Step(8 * NS))
+    commentary.take(Step(9 * NS))
+    assert said == ["heard 4 notes in 3.5 s, answered 1 notes in 1.0 s, sent at most 0.25 ms late"]
+
+
+def test_a_turn_that_is_broken_off_is_told_once() -> None:
+    said: list[str] = []
+    commentary = Commentary(lambda: False, said.append)
+    commentary.take(Gave((TurnBegins(NS),)))
+    commentary.take(Gave((Yield(2 * NS),)))
+    commentary.take(Silence(3 * NS))
+    commentary.end_turn()
+    commentary.end_turn()
+    assert said == ["heard 0 notes in 0.0 s, answered 0 notes in 0.0 s, sent at most 0.00 ms late"]
+
+
+def test_on_the_stage_each_answer_is_told_with_all_its_notes() -> None:
+    stage = Stage(lively(), Musicianship(time=Time("internal")))
+    engine = stage.play([], 0).engine
+    said: list[str] = []
+    commentary = Commentary(lambda: engine.resting, said.append)
+    stage.keepers.append(commentary.take)
+    show = stage.play(played_on(LINE, [*every(0.5, 0, 8), *every(0.5, 40, 44), *every(0.5, 46, 48)]))
+    assert len(said) == engine.answers - 1 >= 1  # live the heart beats on: the last one is told as well
+    commentary.end_turn()
+    answered = [int(line.split("answered ")[1].split()[0]) for line in said]
+    heard = [int(line.split()[1]) for line in said]
+    assert sum(answered) == sum(is_note_on(sent.message) for sent in show.sent)
+    assert sum(heard) == 16 + 8 + 4

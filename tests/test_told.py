@@ -1,0 +1,78 @@
+"""What the player is told while it runs."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from improv.errors import BadInput
+from improv.told import told
+
+LOG = logging.getLogger("improv")
+
+
+def say_all() -> None:
+    LOG.debug("listening")
+    LOG.info("heard 5 notes, 100% of them")
+    LOG.warning("the clock's ticks stay away")
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_a_turn_is_told_to_who_asks_and_what_goes_wrong_to_all(
+    verbose: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with told(verbose, None):
+        say_all()
+    turn = "improv: heard 5 notes, 100% of them\n" * verbose
+    assert capsys.readouterr().err == f"{turn}improv: the clock's ticks stay away\n"
+
+
+def test_all_of_it_is_added_to_the_file_with_the_time(tmp_path: Path) -> None:
+    path = tmp_path / "told.log"
+    for _ in range(2):
+        with told(False, path):
+            say_all()
+    lines = path.read_text().splitlines()
+    assert len(lines) == 6
+    assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} \S", line) for line in lines)
+    assert lines[0].endswith(" listening") and lines[2].endswith(" the clock's ticks stay away")
+
+
+def test_a_name_that_is_no_text_is_written_all_the_same(tmp_path: Path) -> None:
+    with told(False, path := tmp_path / "told.log"):
+        LOG.debug('listening to "\udcff"')
+    assert "udcff" in path.read_text()
+
+
+def test_a_disk_that_is_full_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(handler: logging.FileHandler) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    path = tmp_path / "told.log"
+    monkeypatch.setattr(logging.FileHandler, "flush", full)
+    with told(False, path):
+        for _ in range(5):
+            LOG.info("a turn")
+    assert capsys.readouterr().err == f"improv: {path}: nothing more is written there (No space left on device)\n"
+
+
+def test_a_file_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    with (
+        pytest.raises(BadInput, match=r"--log-file .*: it cannot be written \(Is a directory\)"),
+        told(False, tmp_path),
+    ):
+        pass
+
+
+def test_afterwards_the_logger_is_as_it_was() -> None:
+    before = (list(LOG.handlers), LOG.level, LOG.propagate)
+    with told(True, None):
+        assert len(LOG.handlers) == len(before[0]) + 1
+    assert (list(LOG.handlers), LOG.level, LOG.propagate) == before
