@@ -245,7 +245,8 @@ def test_one_improv_is_the_master_of_another(env: Env, tmp_path: Path) -> None:
         count = len(other.notes(CLICK))
         other.wait(lambda: False, 1.2)
         assert len(other.notes(CLICK)) <= count + 1
-    assert one.err.lines == two.err.lines == []
+    assert one.err.lines == []
+    assert all("went away" in line for line in two.err.lines)  # within a second: the one has left, ports and all
 
 
 def test_it_joins_a_link_session(env: Env) -> None:
