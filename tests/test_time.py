@@ -951,17 +951,18 @@ def test_nothing_is_sent_before_it_was_decided(time: Time, seed: int, acts: list
 @settings(max_examples=40, deadline=None)
 @for_all(
     SETTINGS,
-    script(TUNES, TUNES, KEYS, ASKS, SHIFTS, SESSION),
+    st.sampled_from(["internal", "midi", "link"]),
+    script(TUNES, TUNES, KEYS, ASKS, SHIFTS, SESSION, BY_HAND, MASTER),
     st.sampled_from([0, 5, 30, 120]),
     st.sampled_from([0, 15, 60]),
     st.lists(st.tuples(st.integers(0, 20_000), st.integers(10, 600)), max_size=3),
 )
 def test_however_late_it_is_every_note_ends(
-    time: Time, acts: list[Act], step_ms: int, late_ms: int, stalls: list[tuple[int, int]]
+    time: Time, source: str, acts: list[Act], step_ms: int, late_ms: int, stalls: list[tuple[int, int]]
 ) -> None:
     stalls_ns = sorted((NS + from_ms * MS, for_ms * MS) for from_ms, for_ms in stalls)
     faults = {"step_ns": step_ms * MS, "engine_late_ns": late_ms * MS, "outlet_late_ns": late_ms * MS}
     check_it_ends(
-        stage(replace(time, source="link", bpm=None), **faults, outlet_stalls=stalls_ns, engine_stalls=stalls_ns),
+        stage(replace(time, source=source, bpm=None), **faults, outlet_stalls=stalls_ns, engine_stalls=stalls_ns),
         happening(acts),
     )

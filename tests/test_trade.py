@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import tarfile
+from collections.abc import Iterable
 from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
+from hypothesis import given as for_all
+from hypothesis import settings
+from hypothesis import strategies as st
 
 from improv.engine import Musicianship, Time
 from improv.midi import files
+from improv.music.cue import BEAT_LEAD_NS
 from improv.music.events import Ask, Heard, InputLost, NoteOff, NoteOn, Pedal, Retime, Stop, TurnBegins, Yield
 from improv.music.grid import Grid
 from improv.music.timeline import NS, TICKS_PER_BEAT, Timeline
@@ -242,6 +249,45 @@ def test_bars_shorter_than_the_latency_are_not_traded() -> None:
     musicianship = Musicianship(time=replace(TRADE, trade_bars=1), out_latency_ns=360 * MS)
     show = Stage(lively(), musicianship).play([retime, *played_on(line, every(0.5, 0, 12))])
     assert not show.sent and show.engine.resting
+
+
+def on_paper(beats: Iterable[float], bars: int, bar_beats: float, lead_beats: float) -> list[float]:
+    """The bars in which the machine's turns begin, counted in the plainest way; decided so long before."""
+    found, pick_up_beats = [], min(1.0, bar_beats / 2)
+    end_bar, machine, played = math.inf, False, False
+    for beat in [*sorted(beats), math.inf]:
+        while end_bar < math.inf and end_bar * bar_beats - (1 / TICKS_PER_BEAT if machine else lead_beats) < beat:
+            if not machine and not played:
+                end_bar = math.inf
+                continue
+            found += [] if machine else [end_bar]
+            end_bar, machine, played = end_bar + bars, not machine, played and machine
+        if end_bar == math.inf:
+            end_bar, machine, played = (beat + pick_up_beats) // bar_beats + bars, False, True
+        elif not machine or beat + pick_up_beats >= end_bar * bar_beats:
+            played = True
+    return found
+
+
+@settings(max_examples=60, deadline=None)
+@for_all(
+    st.sampled_from([(4, 4), (3, 4), (6, 8), (7, 8), (2, 4), (1, 4)]),
+    st.sampled_from([1, 2, 4]),
+    st.lists(st.sampled_from([0.3, 0.5, 0.5, 1.0, 1.7, 6.1, 13.0]), min_size=1, max_size=30),
+)
+def test_whatever_he_plays_bars_are_traded_as_on_paper(metre: tuple[int, int], bars: int, gaps: list[float]) -> None:
+    line, retime = joins(120.0, metre)
+    beats = [beat + 0.05 for beat in accumulate(gaps)]
+    turn = bars * line.bar_beats
+    time = replace(TRADE, metre=metre)
+    show = stage(bars, time=time).play([retime, *played_on(line, beats)], line.time_ns((beats[-1] + 6 * turn) * 48))
+    expected = on_paper(beats, bars, line.bar_beats, BEAT_LEAD_NS / NS * line.bpm / 60)
+    decided = [gave.event.time_ns for gave in show.gave if isinstance(gave.event, TurnBegins)]
+    assert [line.beat(time_ns + BEAT_LEAD_NS) / line.bar_beats for time_ns in decided] == pytest.approx(expected)
+    for note in notes(show.sent):
+        begin, end = (line.beat(sent.sent_ns) / line.bar_beats for sent in (note.on, note.off))
+        assert any(bar - 1e-6 <= begin and end <= bar + bars for bar in expected), (begin, end)
+    assert show.engine.resting and not any(isinstance(gave.event, Yield) for gave in show.gave)
 
 
 CORPORA = Path(__file__).parents[2] / "shared" / "data"
