@@ -121,7 +121,7 @@ class _Session:
         """Settings must name the random seed."""
         self._settings, self._card, self._wiring, self._inbox = settings, card, wiring, inbox
         self._gate, self._clock_gate = Gate(self._say), Gate(self._say)  # each for a thread of its own
-        self._echo = Echo(self._say, round(settings.out_latency_ms * MS))
+        self._echo = Echo(self._say, round(settings.out_latency_ms * MS), settings.beat.click)
         self._played: queue.SimpleQueue[Played | Late] = queue.SimpleQueue()  # from the engine's thread to the driver's
         self._target = Target(wiring.api, wiring.sink, wiring.builtin, duties=_duties(settings))
         self._patchbay = Patchbay()
@@ -208,12 +208,10 @@ class _Session:
         self._outlet.close()
 
     def _plug_outlet(self, name: str | None) -> None:
-        """Its channels are cleared first: nobody knows what sounds there."""
-        named, clicks = self._settings.channels, self._settings.beat.click
-        channels = {named.output, named.thru, *([named.click] if clicks else [])}
+        """It is cleared first: nobody knows what sounds there."""
         outlet = self._start_outlet(self._target._replace(port=name))
         outlet.wait_until_ready()
-        outlet.put(Frame(now_ns(), PANIC, bytes(channel - 1 for channel in sorted(channels))))
+        outlet.put(Frame(now_ns(), PANIC))
         self._outlet = outlet
         self._inbox.put(OutletOpen(outlet))
 

@@ -48,9 +48,9 @@ class Heads:
         self.frames: list[Frame] = []
         self.said: list[str] = []
         thru_channel = 3 if thru else None
-        gate, echo, self.played = Gate(self.said.append), Echo(self.said.append), SimpleQueue[Played | Late]()
-        post, forward = self.posted.append, self.frames.append
-        self.ears = Ears(post, forward, gate, echo, self.played, channel, CONTROLS, thru_channel, clock)
+        self.echo, self.played = Echo(self.said.append), SimpleQueue[Played | Late]()
+        gate, post, forward = Gate(self.said.append), self.posted.append, self.frames.append
+        self.ears = Ears(post, forward, gate, self.echo, self.played, channel, CONTROLS, thru_channel, clock)
 
     def hear(self, *messages: bytes) -> list[Heard]:
         """Without their times."""
@@ -186,6 +186,22 @@ def test_a_broken_message_means_nothing_and_goes_nowhere(broken: bytes) -> None:
     assert heads.hear(broken) == [] and heads.forwarded == []
     clock_ears(only.append, Gate(print))(broken)
     assert only == []
+
+
+def test_a_dump_of_a_megabyte_costs_nothing() -> None:
+    heads = Heads(thru=True, clock=True)
+    dump = bytes((0xF0, *(n % 128 for n in range(1 << 20)), 0xF7))
+    assert heads.hear(dump, dump[:-1], message(0x90, 60, 64), dump[1:]) == [NoteOn(0, 60, 64)]
+    assert heads.forwarded == [message(0x92, 60, 64)]
+
+
+def test_what_the_machine_plays_is_not_kept_for_ever() -> None:
+    """Of one who only ever presses the pedal that gives it the turn."""
+    heads = Heads()
+    for n in range(2_000):
+        heads.played.put(NoteOn(n, n % 128, 80))
+        heads.hear(message(0xB0, 20, 127 * (n % 2)))
+    assert heads.played.empty() and len(heads.echo._order) == 0
 
 
 HAPPENINGS = tuple(kind for kind in vars(events).values() if isinstance(kind, type) and hasattr(kind, "time_ns"))

@@ -112,6 +112,15 @@ def test_an_end_counts_where_its_note_was_heard() -> None:
     assert room.hears(off(60), 120)
 
 
+@pytest.mark.parametrize("clicks", [True, False])
+def test_its_own_click_is_not_the_players(clicks: bool) -> None:
+    echo = Echo(lambda text: None, clicks=clicks)
+    for n in range(ENOUGH):
+        echo.tell(NoteOn(n * MS, 60, 80))
+        echo.returns(on(60), n * MS)
+    assert echo.returns(on(76, 110, channel=10), NS) == clicks
+
+
 def test_a_loop_that_is_gone_is_given_up() -> None:
     room = in_a_loop()
     for n in range(TOO_MANY):

@@ -57,7 +57,13 @@ class Ears:
             if self._clock:
                 _hear_clock(message, now, self._gate, self._post)
         elif wire.is_channel_message(message):
+            self._note_what_went_out(now)
             self._hear_channel(message, now)
+
+    def _note_what_went_out(self, now: int) -> None:
+        while not self._played.empty():
+            self._echo.tell(self._played.get_nowait())
+        self._echo.expire(now)
 
     def _hear_channel(self, message: bytes, now: int) -> None:
         channel = wire.channel(message)
@@ -67,8 +73,6 @@ class Ears:
         if control is not None and control[0] in self._controls:
             self._turn_knob(control[0], control[1], now)
             return
-        while not self._played.empty():
-            self._echo.tell(self._played.get_nowait())
         if self._echo.returns(message, now) or not self._gate.lets_in(message, now):
             return
         if self._thru_channel is not None:

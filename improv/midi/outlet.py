@@ -153,16 +153,12 @@ class _Desk:
         elif frame.command == RETIME:
             self._retime(retime_of(frame))
         elif frame.command == PANIC:
-            self._panic(frame.message)
+            self._play(self._schedule.drop(MACHINE))
+            self._send_all(self._schedule.silence())
+            self._sweep.begin(self._clock(), everything_off())
         elif frame.command == LATENCY:
             self._latency_ns = frame.time_ns
             self._run_schedule(self.now(), in_time=True)  # what is due all at once now is not late
-
-    def _panic(self, channels: bytes) -> None:
-        """End what sounds, and on some channels (none named: all) what may sound that nobody knows of."""
-        self._play(self._schedule.drop(MACHINE))
-        self._send_all(self._schedule.silence())
-        self._sweep.begin(self._clock(), everything_off(channels) if channels else everything_off())
 
     def run(self) -> None:
         """Send all that is due."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from improv.music.events import Late, NoteOff, NoteOn, OutLatency, Played, Yield
 from improv.music.latest import PREFIX
+from improv.music.pulse import DOWNBEAT, UPBEAT
 from improv.music.schedule import CONTROL, NOTE_OFF, NOTE_ON, is_note_off, is_note_on
 
 WINDOW_NS = 300_000_000  # what comes back does so within this time
@@ -42,9 +43,10 @@ class Echo:
     may well repeat them; where they keep coming back, a message that does nothing is sent along, as a question.
     """
 
-    def __init__(self, say: Callable[[str], None], latency_ns: int = 0) -> None:
-        """`say` is told, in a sentence, when there is a loop for the first time."""
+    def __init__(self, say: Callable[[str], None], latency_ns: int = 0, clicks: bool = False) -> None:
+        """`say` is told, in a sentence, when there is a loop for the first time; `clicks`: a click goes out as well."""
         self._say = say
+        self._clicks = {bytes((NOTE_ON, *click)) for click in (DOWNBEAT, UPBEAT)} if clicks else set()
         self._latency_ns = latency_ns  # the machine's notes go out so much before their time
         self._out: dict[bytes, deque[_Copy]] = {}
         self._order: deque[_Copy] = deque()
@@ -100,13 +102,14 @@ class Echo:
 
     def returns(self, message: bytes, time_ns: int) -> bool:
         """Whether a heard message is one that came back, and is to be kept out."""
-        self._expire(time_ns)
+        self.expire(time_ns)
         if is_note_off(message):
             return self._end_returns(message, time_ns)
-        copies = [copy for copy in self._out.get(_on_any_channel(message), ()) if time_ns <= copy.due_ns + WINDOW_NS]
+        what = _on_any_channel(message)
+        copies = [copy for copy in self._out.get(what, ()) if time_ns <= copy.due_ns + WINDOW_NS]
         copy = next((copy for copy in copies if not copy.telling), copies[0] if copies else None)
         if copy is None:
-            return False
+            return self.believed and what in self._clicks
         self._expect_no_more(copy)
         asked = copy is self._question
         if copy.telling:
@@ -155,7 +158,8 @@ class Echo:
             self._missing += 1
             self.believed = self.believed and self._missing < TOO_MANY
 
-    def _expire(self, time_ns: int) -> None:
+    def expire(self, time_ns: int) -> None:
+        """What has not come back by then will not."""
         while self._order and self._order[0].due_ns + WINDOW_NS < time_ns:
             copy = self._order.popleft()
             if copy.came:

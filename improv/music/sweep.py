@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Container, Iterable
+from collections.abc import Container, Iterable
 
 from improv.music.schedule import ALL_NOTES_OFF, ALL_SOUND_OFF, CONTROL, NOTE_OFF, SUSTAIN
 
@@ -12,11 +12,11 @@ PITCHES = range(128)
 BURST, BURST_NS = 16, 2_000_000  # a slow receiver loses messages of a longer burst (seen over JACK at 64 frames)
 
 
-def everything_off(channels: Collection[int] = CHANNELS) -> list[bytes]:
-    """On some channels (from 0): pedals up, the messages that some synthesisers heed, then each note by name."""
+def everything_off() -> list[bytes]:
+    """On all channels: pedals up, the messages that some synthesisers heed, then each note by name."""
     controls = (SUSTAIN, ALL_NOTES_OFF, ALL_SOUND_OFF)
-    messages = [bytes((CONTROL | channel, number, 0)) for number in controls for channel in channels]
-    return messages + [bytes((NOTE_OFF | channel, pitch, 0)) for pitch in PITCHES for channel in channels]
+    messages = [bytes((CONTROL | channel, number, 0)) for number in controls for channel in CHANNELS]
+    return messages + [bytes((NOTE_OFF | channel, pitch, 0)) for pitch in PITCHES for channel in CHANNELS]
 
 
 class Sweep:
