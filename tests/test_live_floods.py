@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.jack import Cable, Daemon, Env, Phrase, Player, children, resident_kb, server_or_skip
+from tests.jack import Cable, Daemon, Env, Phrase, Player, children, kill, resident_kb, server_or_skip
 from tests.observer import Stamped, sound
 
 pytestmark = pytest.mark.jack
@@ -167,6 +167,18 @@ def test_a_panic_silences_it_and_then_it_plays_again(env: Env, tmp_path: Path, p
         assert len(answered(player, phrase())) > 3
         ends_well(daemon, player)
         assert daemon.err.lines == []
+
+
+def test_a_panic_while_the_outlet_starts_anew(env: Env) -> None:
+    ports = ("--api", "jack", "--in", "stage", "--out", "warm", "--random-seed", "1")
+    with Player(env, *NAMED) as player, Daemon(env, *ports) as daemon:
+        player.play(phrase())
+        assert player.wait_for_notes(MACHINE, 2, timeout_s=4.0)
+        kill(daemon.outlet)
+        daemon.signal(signal.SIGUSR1)
+        assert player.wait(lambda: offs(player.received) == EVERYTHING, 8.0)
+        assert player.wait_for_quiet(0.4, 2.0) and player.sound() == (set(), set())
+        assert len(answered(player, phrase())) > 3
 
 
 def test_improv_panic_silences_a_port(env: Env) -> None:
