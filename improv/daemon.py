@@ -17,7 +17,7 @@ from improv.clock import now_ns
 from improv.commentary import Commentary
 from improv.config import MS, Settings
 from improv.engine import Engine
-from improv.loop import Inbox, Loop, Notice, OutletLost, OutletOpen, Quit, be_prompt
+from improv.loop import Inbox, Loop, OutletLost, OutletOpen, Quit, be_prompt
 from improv.midi import ports
 from improv.midi.ears import Ears, clock_ears
 from improv.midi.link import Link
@@ -120,8 +120,8 @@ class _Session:
     ) -> None:
         """Settings must name the random seed."""
         self._settings, self._card, self._wiring, self._inbox = settings, card, wiring, inbox
-        self._gate, self._clock_gate = Gate(self._say), Gate(self._say)  # each for a thread of its own
-        self._echo = Echo(self._say, round(settings.out_latency_ms * MS), settings.beat.click)
+        self._gate, self._clock_gate = Gate(LOG.warning), Gate(LOG.warning)  # each for a thread of its own
+        self._echo = Echo(LOG.warning, round(settings.out_latency_ms * MS), settings.beat.click)
         self._played: queue.SimpleQueue[Played | Late] = queue.SimpleQueue()  # from the engine's thread to the driver's
         self._target = Target(wiring.api, wiring.sink, wiring.builtin, duties=_duties(settings))
         self._patchbay = Patchbay()
@@ -220,10 +220,6 @@ class _Session:
         now = now_ns()
         self._loop.forward(Frame(now, PANIC))
         self._inbox.put(Panic(now))
-
-    def _say(self, text: str) -> None:
-        """Called on a driver's thread."""
-        self._inbox.put(Notice(text))
 
     def lines(self) -> list[str]:
         """How it went."""

@@ -53,13 +53,7 @@ class OutletOpen(NamedTuple):
     outlet: Outlet
 
 
-class Notice(NamedTuple):
-    """What the player is to be told, in a line."""
-
-    text: str
-
-
-Item = Heard | Report | Quit | OutletLost | OutletOpen | Notice
+Item = Heard | Report | Quit | OutletLost | OutletOpen
 Inbox = queue.SimpleQueue[Item]
 
 
@@ -96,8 +90,6 @@ class Loop:
                     self._silence()
                 elif isinstance(item, OutletOpen):
                     self._change_outlet(item.outlet)
-                elif isinstance(item, Notice):
-                    LOG.warning(item.text)
                 elif isinstance(item, Sent | Skipped):
                     self._sent(item)
                 else:
