@@ -24,8 +24,8 @@ from improv.net import codec
 from improv.net.stream import Net
 from improv.render import perform
 from tests.nets import FlatNet, MadNet, lively
-from tests.stage import Show, Stage, every, notes, played_on
-from tests.test_time import ASKS, BY_HAND, KEYS, SETTINGS, TUNES, Act, happening, script
+from tests.stage import Faults, Show, Stage, every, notes, played_on
+from tests.test_time import ASKS, BY_HAND, KEYS, SESSION, SETTINGS, SHIFTS, TUNES, Act, happening, script
 
 MS = NS // 1000
 TOLERANCE_NS = 1000  # times are whole nanoseconds
@@ -63,10 +63,10 @@ def keep(belts: Belts, show: Show) -> None:
 
 
 def most_voices(sent: Sequence[Sent]) -> int:
-    voices = most = 0
+    most, sounding = 0, set[int]()
     for one in sent:
-        voices += 1 if is_note_on(one.message) else -1
-        most = max(most, voices)
+        (sounding.add if is_note_on(one.message) else sounding.discard)(one.message[1])
+        most = max(most, len(sounding))
     return most
 
 
@@ -90,8 +90,29 @@ def test_no_network_breaks_a_belt(belts: Belts, time: Time, seed: int, acts: lis
 @for_all(SETTINGS, st.integers(0, 400), script(TUNES, TUNES, KEYS, ASKS, BY_HAND))
 def test_nor_one_of_the_belts_that_are_set_by_default(time: Time, seed: int, acts: list[Act]) -> None:
     heard = happening([act for act in acts if act[0] != "tap"])
-    show = Stage(MadNet(seed), Musicianship(time=time, seed=seed)).play(heard)
+    show = Stage(MadNet(seed), Musicianship(time=time, seed=seed)).play(heard, heard[-1].time_ns + 150 * NS)
     keep(Belts(), show)
+
+
+@settings(max_examples=60, deadline=None)
+@for_all(
+    BELTS,
+    SETTINGS,
+    st.integers(0, 400),
+    script(TUNES, TUNES, ASKS, SHIFTS, SESSION),
+    st.lists(st.tuples(st.integers(0, 9_000), st.integers(10, 300)), max_size=3),
+)
+def test_where_the_beat_moves_and_all_is_late_it_is_neither_thicker_nor_louder_nor_beyond_the_range(
+    belts: Belts, time: Time, seed: int, acts: list[Act], stalls: list[tuple[int, int]]
+) -> None:
+    stalls_ns = sorted((NS + from_ms * MS, for_ms * MS) for from_ms, for_ms in stalls)
+    musicianship = Musicianship(belts=belts, time=replace(time, source="link", bpm=None), seed=seed)
+    stage = Stage(MadNet(seed), musicianship, Faults(outlet_stalls=stalls_ns, engine_stalls=stalls_ns))
+    show = stage.play(happening(acts))
+    notes(show.sent)  # each onset has its end
+    strokes = [one.message for one in show.sent if is_note_on(one.message)]
+    assert all(belts.lowest <= pitch <= belts.highest and velocity <= belts.loudest for _, pitch, velocity in strokes)
+    assert most_voices(show.sent) <= belts.voices
 
 
 def chords(count: int, voices: int, begin_ns: int = NS, spacing_ns: int = 100 * MS) -> list[Heard]:
