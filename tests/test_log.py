@@ -186,6 +186,7 @@ def test_a_line_that_is_too_deep_or_too_long_is_damage(tmp_path: Path, data: byt
         (log.header_line(HEADER).replace("1", "2", 1).encode(), "another version of improv wrote it"),
         (log.header_line(HEADER._replace(settings=[])).encode(), "line 1 is damaged"),  # type: ignore[arg-type]
         (log.header_line(HEADER._replace(weights=5)).encode(), "line 1 is damaged"),  # type: ignore[arg-type]
+        (log.header_line(HEADER._replace(improv="\x1b[2J")).encode(), "line 1 is damaged"),
     ],
 )
 def test_what_does_not_begin_as_a_log_is_refused(tmp_path: Path, first: bytes, says: str) -> None:
@@ -196,7 +197,7 @@ def test_what_does_not_begin_as_a_log_is_refused(tmp_path: Path, first: bytes, s
 def test_only_a_file_of_a_likely_size_is_opened(tmp_path: Path) -> None:
     os.mkfifo(fifo := tmp_path / "pipe.log")
     for path in (fifo, tmp_path, Path("/dev/zero")):
-        with pytest.raises(BadLog, match="is no file"):
+        with pytest.raises(BadLog, match="is no ordinary file; name a log"):
             Log(path)
     with open(large := tmp_path / "large.log", "wb") as file:
         file.truncate(log.MAX_BYTES + 1)  # takes no room

@@ -162,7 +162,7 @@ class Log:
         try:
             about = path.stat()
             if not stat.S_ISREG(about.st_mode):
-                raise BadLog(f"{path}: it is no file")
+                raise BadLog(f"{path}: it is no ordinary file; name a log")
             if about.st_size > MAX_BYTES:
                 raise BadLog(f"{path}: it is larger than {MAX_BYTES // 1024**2} MB, which no log is")
             self._size = max(1, about.st_size)
@@ -179,7 +179,8 @@ class Log:
             raise BadLog(f"{self._path}: it is no log of improv, or was cut short at its very beginning") from None
         if version != FORMAT:
             raise BadLog(f"{self._path}: another version of improv wrote it; read it with that one")
-        if [type(value) for value in header] != [str, str, str, str, dict, dict]:
+        kinds = [type(value) for value in header]
+        if kinds != [str, str, str, str, dict, dict] or not "".join(header[:4]).isprintable():
             raise BadLog(f"{self._path}: line 1 is damaged")
         return header
 
