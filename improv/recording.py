@@ -32,6 +32,7 @@ class Recording:
             paper = self._log.open("xb", buffering=0)
             self._journal = Journal(paper, Header(__version__, date, *played_with, dataclasses.asdict(settings)))
         except OSError as error:
+            self._log.unlink(missing_ok=True)
             raise BadInput(f"--record {self._log}: the log cannot be begun ({error.strerror})") from None
         self.keep = self._journal.put
 

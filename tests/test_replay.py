@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +13,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from improv import recording
 from improv.cli import app
 from improv.config import Settings
 from improv.engine import Engine, Musicianship, Time
+from improv.errors import BadInput
 from improv.midi import files, log
 from improv.midi.log import Gave, Log, Record, Step
 from improv.music.events import ClockOffset, Heard, NoteOn, OutLatency, Pedal, Retime, Tap
@@ -124,12 +128,12 @@ def take(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("takes")
     settings = Settings(random_seed=7, bpm=112.0)
     card, net = weights.load("open")
-    recording = Recording(folder, settings, card)
+    recorded = Recording(folder, settings, card)
     stage = Stage(net, settings.musicianship(7))
     stage.play(TUNE, 14 * NS)
     for record in stage.records:
-        recording.keep(record)
-    recording.finish(["heard some notes"])
+        recorded.keep(record)
+    recorded.finish(["heard some notes"])
     (path,) = folder.glob("*.log")
     return path
 
@@ -214,8 +218,18 @@ def test_a_folder_is_recovered(take: Path, tmp_path: Path) -> None:
     assert (tmp_path / "improv-4.mid").read_bytes() == take.with_suffix(".mid").read_bytes()
 
 
+def test_where_no_log_can_be_begun_none_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(paper: object, header: log.Header) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(recording, "Journal", full)
+    with pytest.raises(BadInput, match=r"--record .*: the log cannot be begun \(No space left on device\)"):
+        Recording(tmp_path, replace(Settings(), random_seed=1), weights.read("open"))
+    assert not list(tmp_path.iterdir())
+
+
 def test_where_nothing_was_played_nothing_stays(tmp_path: Path) -> None:
-    recording = Recording(tmp_path, replace(Settings(), random_seed=1), weights.read("open"))
-    recording.keep(Step(NS))
-    recording.finish([])
+    session = Recording(tmp_path, replace(Settings(), random_seed=1), weights.read("open"))
+    session.keep(Step(NS))
+    session.finish([])
     assert not list(tmp_path.iterdir())

@@ -60,10 +60,11 @@ class Journal:
         try:
             self._write_all()
         except OSError as error:
-            self._stopped = True
             LOG.warning("%s: the recording stops here (%s)", self._paper.name, error.strerror)
-        with contextlib.suppress(OSError):
-            self._paper.close()
+        finally:
+            self._stopped = True
+            with contextlib.suppress(OSError):
+                self._paper.close()
 
     def _write_all(self) -> None:
         waiting: list[Record] = []
