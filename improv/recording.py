@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import logging
@@ -28,9 +29,12 @@ class Recording:
         self._log = session_path(folder)
         date = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
         played_with = (card.name, card.fingerprint, weights.digests(card))
+        header = Header(__version__, date, *played_with, dataclasses.asdict(settings))
         try:
-            paper = self._log.open("xb", buffering=0)
-            self._journal = Journal(paper, Header(__version__, date, *played_with, dataclasses.asdict(settings)))
+            with contextlib.ExitStack() as on_failure:
+                paper = on_failure.enter_context(self._log.open("xb", buffering=0))
+                self._journal = Journal(paper, header)
+                on_failure.pop_all()
         except OSError as error:
             self._log.unlink(missing_ok=True)
             raise BadInput(f"--record {self._log}: the log cannot be begun ({error.strerror})") from None
