@@ -45,33 +45,15 @@ def parts(path: Path) -> list[list[int]]:
     return [[m.note for m in track if m.type == "note_on" and m.velocity] for track in tracks]
 
 
-def test_killed_it_has_recorded_all_but_the_last_second(env: Env, tmp_path: Path) -> None:
-    with Daemon(env, *VIRTUAL, "--record", str(tmp_path)) as daemon, Player(env) as player:
-        ended_ns = player.play(phrase())[-1].time_ns
-        assert player.wait_for_notes(MACHINE, 2, after_ns=ended_ns) and player.wait_for_quiet(1.2, 10.0)
-        ended_ns = player.play(phrase())[-1].time_ns
-        assert player.wait_for_notes(MACHINE, 2, after_ns=ended_ns)
-        killed_ns = kill(daemon.process.pid)
-        daemon.wait()
-        played = [event for event in player.sent if event.note_on]
-        answered = player.notes(MACHINE)
-    (log,) = tmp_path.iterdir()
-    assert log.suffix == ".log"
-    done = improv(env, "recover", tmp_path)
-    assert (done.returncode, done.stdout) == (0, f"recovered {log.with_suffix('.mid')}\n")
-    for events, found in zip((played, answered), parts(log.with_suffix(".mid")), strict=True):
-        sure = [event.message[1] for event in events if event.time_ns < killed_ns - NS]
-        assert len(sure) > 1 and found[: len(sure)] == sure
-    assert improv(env, "replay", log).returncode == 0
-
-
 def test_what_was_cut_short_is_recovered_when_it_records_again(env: Env, tmp_path: Path) -> None:
     with Daemon(env, *VIRTUAL, "--record", str(tmp_path)) as daemon, Player(env) as player:
         player.play(phrase())
-        player.wait(lambda: False, 0.5)  # it has to be on the disk
-        kill(daemon.process.pid)
-        daemon.wait()
+        daemon.signal(signal.SIGTERM)
+        assert daemon.wait() == 0
     (log,) = tmp_path.glob("*.log")
+    log.write_bytes(log.read_bytes()[:-10])
+    for kind in (".mid", ".txt"):
+        log.with_suffix(kind).unlink()
     with Daemon(env, *VIRTUAL, "--record", str(tmp_path)) as daemon:
         assert daemon.err.lines == [f"improv: recovered {log.with_suffix('.mid')}"]
         daemon.signal(signal.SIGTERM)
@@ -122,3 +104,23 @@ def test_each_turn_is_told_to_who_asks_for_it(env: Env, tmp_path: Path) -> None:
     lines = [line[len("2026-11-21 21:00:00,000 ") :] for line in told.read_text().splitlines()]
     assert lines[0].startswith("listening to ") and line == f"improv: {lines[1]}"
     assert lines[2] == f"heard {len(PITCHES)} notes, answered with {answered}"
+
+
+def test_killed_it_has_recorded_all_but_the_last_second(env: Env, tmp_path: Path) -> None:
+    with Daemon(env, *VIRTUAL, "--record", str(tmp_path)) as daemon, Player(env) as player:
+        ended_ns = player.play(phrase())[-1].time_ns
+        assert player.wait_for_notes(MACHINE, 2, after_ns=ended_ns) and player.wait_for_quiet(1.2, 10.0)
+        ended_ns = player.play(phrase())[-1].time_ns
+        assert player.wait_for_notes(MACHINE, 2, after_ns=ended_ns)
+        killed_ns = kill(daemon.process.pid)
+        daemon.wait()
+        played = [event for event in player.sent if event.note_on]
+        answered = player.notes(MACHINE)
+    (log,) = tmp_path.iterdir()
+    assert log.suffix == ".log"
+    done = improv(env, "recover", tmp_path)
+    assert (done.returncode, done.stdout) == (0, f"recovered {log.with_suffix('.mid')}\n")
+    for events, found in zip((played, answered), parts(log.with_suffix(".mid")), strict=True):
+        sure = [event.message[1] for event in events if event.time_ns < killed_ns - NS]
+        assert len(sure) > 1 and found[: len(sure)] == sure
+    assert improv(env, "replay", log).returncode == 0

@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -233,3 +234,13 @@ def test_where_nothing_was_played_nothing_stays(tmp_path: Path) -> None:
     session.keep(Step(NS))
     session.finish([])
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_gone_at_the_end_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (folder := tmp_path / "stick").mkdir()
+    session = Recording(folder, replace(Settings(), random_seed=1), weights.read("open"))
+    session.keep(Step(NS, NoteOn(NS, 60, 64)))
+    shutil.rmtree(folder)
+    session.finish([])
+    (said,) = caplog.messages
+    assert said.endswith("it cannot be read (No such file or directory)")
