@@ -3,7 +3,7 @@
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help demo test check bench soak bench-training clean
+.PHONY: help demo test check bench fuzz soak bench-training clean
 
 help: ## show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -23,6 +23,9 @@ check: $(STAMP)-everything ## lint, types, tests
 bench: $(STAMP)-everything ## print every figure this machine gives
 	@.ci/system
 	$(BIN)/python -m tests.bench
+
+fuzz: $(STAMP)-everything ## try a million odd messages, files, settings, weights and logs (about an hour)
+	$(BIN)/python -m tests.fuzz
 
 soak: $(STAMP)-everything ## play, trade and be killed for half an hour: nothing drifts, grows or stays sounding
 	@.ci/system

@@ -153,9 +153,9 @@ def demo(
             config, weights=weights, style=style, temperature=temperature, top_p=top_p, random_seed=random_seed,
             **by_itself,
         )  # fmt: skip
-        from improv import demo, render
+        from improv import demo
 
-        render.Outputs(*(out / f"duet.{kind}" for kind in ("mid", "wav", "png"))).check()
+        demo.outputs(out).check()
         demo.demo(settings, _card(settings), out)
 
 

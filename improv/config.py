@@ -187,7 +187,6 @@ CHOICES = {
 BY_HAND = ("tap", "transport")  # controls of the internal clock
 MASTERS = {"midi": "the master", "link": "the session"}
 LONGEST_SHOWN = 60  # characters of a key
-CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # in a text they would reach the terminal
 METRE = re.compile(r"([1-9]|[12]\d|3[0-2])/(1|2|4|8|16|32)")
 
 
@@ -347,7 +346,7 @@ def _merge(base: Any, values: Mapping[Any, Any], label: Callable[[str], str], ro
 
 def _shown(key: str) -> str:
     """A key that is none, as far as it can be shown in one line."""
-    return key if len(key) <= LONGEST_SHOWN and not CONTROLS.search(key) else reprlib.repr(key)
+    return key if len(key) <= LONGEST_SHOWN and door.is_shown(key) else reprlib.repr(key)
 
 
 def _nearest(key: str, room: str) -> str:
@@ -387,7 +386,7 @@ def _checked(value: Any, kind: Any, key: str, label: str) -> Any:
 def _is_a(value: Any, kind: Any) -> bool:
     if typing.get_origin(kind) is not None:  # the aliases
         return isinstance(value, dict) and all(_is_a(part, str) for item in value.items() for part in item)
-    return type(value) is kind and not (kind is str and CONTROLS.search(value))
+    return type(value) is kind and (kind is not str or door.is_shown(value))
 
 
 def _name(kinds: tuple[Any, ...]) -> str:

@@ -25,6 +25,7 @@ from improv.music.events import NoteOff, NoteOn
 from improv.music.gate import Gate
 from improv.net import weights
 from improv.net.weights import Card
+from improv.render import Outputs
 
 BPM = 100.0
 BEAT_NS = round(60e9 / BPM)
@@ -100,6 +101,15 @@ class Screen:
             print(f"\n{side:>11} ", end="")
             self._side = side
         print(f" {self.NAMES[event.pitch % 12]}{event.pitch // 12 - 1}", end="", flush=True)
+
+
+def outputs(folder: Path) -> Outputs:
+    """What it leaves. Raises `BadInput` where one of them is a link: that would be written elsewhere."""
+    found = Outputs(*(folder / f"duet.{kind}" for kind in ("mid", "wav", "png")))
+    for path in found:
+        if path is not None and path.is_symlink():
+            raise BadInput(f"{path}: it is a link to another place; remove it, or name another folder with --out")
+    return found
 
 
 def demo(settings: Settings, card: Card, folder: Path) -> None:

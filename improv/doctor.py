@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from improv import child
 from improv.clock import now_ns
 from improv.config import Settings
 from improv.engine import Engine, Musicianship
@@ -173,7 +174,7 @@ def event_ms(net: Net, events: int = 500) -> list[float]:
 
 def start_up_s(settings: Settings) -> float | None:
     """From process start to the line `listening`, with virtual ports."""
-    command = [sys.executable, "-m", "improv", "listen", "--virtual", "--weights", settings.weights]
+    command = child.command("improv", "listen", "--virtual", "--weights", settings.weights)
     began = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None

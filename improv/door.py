@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from improv.errors import BadInput
 
 MOST_YAML = 64 * 1024  # bytes; of what ships the longest has 4 KB
 LARGEST = 1 << 63  # of a whole number
+# What a terminal would obey, or what turns the order of letters round.
+CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 PLAIN = "anchors (&), aliases (*) and tags (!) are not read"
 
 
@@ -33,6 +36,11 @@ def read(path: Path, most: int) -> bytes:
 def _without_waiting(path: str, flags: int) -> int:
     """A pipe would be opened once somebody writes to it."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def is_shown(text: str) -> bool:
+    """Whether it may be shown as it is, in a line."""
+    return CONTROLS.search(text) is None
 
 
 def _size(count: int) -> str:

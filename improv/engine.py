@@ -205,7 +205,7 @@ class Engine:
         return None if line is None or end_beat is None else line.time_ns(end_beat * TICKS_PER_BEAT - 1)
 
     def _forget_ns(self) -> int | None:
-        if self._soloist.stream is None or not self.resting or self._damper.held:
+        if self._soloist.stream is None or not self.resting or self._damper.held or self._tick_ends_ns() is not None:
             return None
         return self._active_ns + round(self._settings.forget_s * NS)
 

@@ -31,7 +31,10 @@ def bars(events: Part) -> list[tuple[float, float, int]]:
 
 
 def piano_roll(player: Part, improviser: Part, path: Path) -> None:
-    from matplotlib.figure import Figure  # not at import: it is slow, and most commands draw nothing
+    import matplotlib  # not at import: it is slow, and most commands draw nothing
+    from matplotlib.figure import Figure
+
+    matplotlib.rcdefaults()  # whatever a matplotlibrc in this folder says
 
     parts = [bars(part) for part in (player, improviser)]
     notes = [note for part in parts for note in part]

@@ -20,6 +20,7 @@ from improv.config import FLAGS, BeatSettings, Settings, override
 from improv.errors import BadInput
 from improv.midi import files, sound, wire
 from improv.music.events import NoteOff, NoteOn
+from improv.music.timeline import Timeline
 from improv.wiring import find_ports
 
 NO_SERVER = {**os.environ, "JACK_DEFAULT_SERVER": "improv-none", "JACK_NO_START_SERVER": "1"}
@@ -138,6 +139,26 @@ def test_the_demo_brings_its_own_beat(monkeypatch: pytest.MonkeyPatch, tmp_path:
 def test_the_demo_finds_an_unwritable_place_first(tmp_path: Path) -> None:
     result = improv("demo", "--out", str(tmp_path / "none"))
     assert result.returncode == 2 and "none" in result.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "symlink"), reason="needs links")
+def test_the_demo_writes_through_no_link(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("mine")
+    for name in ("precious", "none"):
+        (tmp_path / "duet.wav").unlink(missing_ok=True)
+        (tmp_path / "duet.wav").symlink_to(tmp_path / name)
+        result = CliRunner().invoke(app, ["demo", "--out", str(tmp_path)])
+        assert result.exit_code == 2 and "duet.wav: it is a link to another place" in result.stderr
+    assert (tmp_path / "precious").read_text() == "mine" and not (tmp_path / "none").exists()
+
+
+def test_a_long_file_sounds_too(tmp_path: Path) -> None:
+    """pretty_midi alone takes one of more than 10 million ticks for damaged."""
+    path = tmp_path / "a.mid"
+    line, end_ns = Timeline(2000.0, metric=True), 320 * 1_000_000_000
+    files.write(path, [files.Part("player", 1, [NoteOn(end_ns, 60, 80), NoteOff(end_ns + 500_000_000, 60)])], [line])
+    sound.render_wav(path, tmp_path / "a.wav")
+    assert (tmp_path / "a.wav").stat().st_size > 320 * sound.RATE * 2
 
 
 def test_windows_is_pointed_to_loopmidi(monkeypatch: pytest.MonkeyPatch) -> None:

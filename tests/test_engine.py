@@ -18,6 +18,7 @@ from improv.music.events import Ask, Heard, InputLost, Late, NoteOff, NoteOn, Pe
 from improv.music.timeline import NS, Timeline
 from improv.net import codec
 from improv.net.codec import OFF, START
+from improv.net.sampler import Sampling
 from improv.render import perform
 from improv.soloist import Soloist
 from tests.nets import FlatNet, lively
@@ -244,6 +245,13 @@ def test_memory_starts_afresh_after_a_long_silence() -> None:
     run(engine, eighths(2, spacing_ns=100 * MS), 60 * NS)
     run(engine, eighths(2, begin_ns=61 * NS, spacing_ns=100 * MS), 62 * NS)
     assert [row[1] for row in net.read_tokens].count(START) == 2
+
+
+def test_what_a_lost_input_held_is_heard_to_end_before_memory_starts_afresh() -> None:
+    """Both keys come up when memory would start afresh; the network hears so first."""
+    engine = Engine(lively(), Musicianship(forget_s=1.0))
+    engine._soloist._reader = StrictReader(engine._soloist._reader._net, Sampling())
+    run(engine, [NoteOn(NS, 58, 1), NoteOn(NS, 59, 1), InputLost(2 * NS)], 4 * NS)
 
 
 def test_beats_start_with_the_first_note() -> None:

@@ -169,10 +169,10 @@ def test_a_folder_keeps_to_one_recipe(tiny: recipe.Recipe, tmp_path: Path) -> No
         ("name: x\ndata: d\nlearning_rate: 1e-3\n", "learning_rate is '1e-3'; give a number such as 0.001"),
         ("name: ''\ndata: d\n", "give a name that a folder can have"),
         ("name: ../x\ndata: d\n", "give a name that a folder can have"),
-        (5000 * "[", "brackets are too deep"),
+        (5000 * "[", "malformed YAML"),
         ("name: x\n", "the key data is missing"),
         ("- 1\n", "no keys in it"),
-        ("name: [\n", "not YAML"),
+        ("name: [\n", "malformed YAML"),
     ],
 )
 def test_a_bad_recipe_is_one_sentence(text: str, said: str, tmp_path: Path) -> None:

@@ -172,6 +172,17 @@ def test_a_note_that_is_held_for_years_ends(tmp_path: Path) -> None:
     assert "held for more than 2 minutes" in output and files.read(tmp_path / "o.mid").end_ns < 200 * NS
 
 
+def test_a_metre_that_cannot_be_written_is_none(tmp_path: Path) -> None:
+    metre = [mido.MetaMessage("time_signature", numerator=1, denominator=2**40), mido.MetaMessage("end_of_track")]
+    line = [message for i in range(16) for message in note(60 + i % 12, 0, 240)]
+    data = bytearray(midi(metre, line))
+    assert data[data.index(b"\xff\x58\x04\x01") + 4] == 40
+    data[data.index(b"\xff\x58\x04\x01") + 4] = 51  # of which mido cannot take the logarithm
+    path = tmp_path / "seed.mid"
+    path.write_bytes(data)
+    render(path, "-o", tmp_path / "o.mid", "--bars", 1)
+
+
 def test_a_bar_of_an_hour_does_not_make_the_answer_one(tmp_path: Path) -> None:
     metre = [mido.MetaMessage("time_signature", numerator=255, denominator=1)]
     line = [message for i in range(1500) for message in note(48 + i % 24, 480, 480)]

@@ -21,11 +21,12 @@ from improv.engine import Engine, Musicianship, Time
 from improv.errors import BadInput
 from improv.midi import files, log
 from improv.midi.log import Gave, Log, Record, Step
+from improv.midi.recorder import session_path
 from improv.music.events import ClockOffset, Heard, NoteOn, OutLatency, Pedal, Retime, Tap
 from improv.music.timeline import NS, Timeline
 from improv.net import codec, weights
 from improv.net.stepper import Reading
-from improv.recording import Recording
+from improv.recording import Recording, recovered
 from improv.replay import compare
 from tests import clocks
 from tests.nets import FlatNet, lively
@@ -194,6 +195,20 @@ def test_a_replay_that_differs_says_where(take: Path, tmp_path: Path) -> None:
     first, then, now, version = told.splitlines()
     assert status == 1 and first.startswith("after ") and first.endswith(" s from the start")
     assert "NoteOn" in then + now and "improv 0.0.1" in version
+
+
+def test_nothing_is_recovered_through_a_link(take: Path, tmp_path: Path) -> None:
+    (tmp_path / "improv-1.log").write_bytes(take.read_bytes())
+    (tmp_path / "improv-1.mid").symlink_to(tmp_path / "elsewhere")
+    assert list(recovered(tmp_path)) == [] and not (tmp_path / "elsewhere").exists()
+
+
+def test_a_new_log_takes_the_place_of_no_link(tmp_path: Path) -> None:
+    taken = session_path(tmp_path)
+    for end in (".log", ".mid", ".txt"):
+        taken.with_suffix(end).symlink_to(tmp_path / "elsewhere")
+        assert session_path(tmp_path).name != taken.name
+        taken.with_suffix(end).unlink()
 
 
 def test_a_folder_is_recovered(take: Path, tmp_path: Path) -> None:

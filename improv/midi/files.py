@@ -21,6 +21,7 @@ from improv.music.timeline import Timeline
 
 DRUM_CHANNEL = 9  # counted from 0, as on the wire
 FASTEST_US = 30_000  # a beat, 2000 bpm
+SHORTEST_BEAT = 64  # a metre of shorter notes is none
 PPQN = 960  # of the files written
 
 
@@ -107,7 +108,7 @@ def _collect(
                 if first < FASTEST_US:
                     raise BadMidi(f"it has a tempo of {60e6 / first:.0f} beats a minute", "too fast a tempo")
                 tempi.append((tick, first))
-            elif kind == "time_signature" and first:
+            elif kind == "time_signature" and first and second <= SHORTEST_BEAT:
                 metres.append((tick, (first, second)))
     return raw, tempi, metres
 

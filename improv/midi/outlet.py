@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import IO, Any, NamedTuple, Protocol
 
+from improv import child
 from improv.clock import now_ns
 from improv.midi import ports
 from improv.midi.pace import paced
@@ -313,7 +314,7 @@ class ProcessOutlet:
 
     def __init__(self, target: Target, report: Callable[[Report], None], lost: Callable[[], None]) -> None:
         """`report` and `lost` (it died) are called on a thread of their own."""
-        command = [sys.executable, "-m", "improv.midi.outlet", json.dumps(target)]
+        command = child.command("improv.midi.outlet", json.dumps(target))
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
         self._report, self._lost = report, lost
         self._closing = False

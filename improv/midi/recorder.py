@@ -226,12 +226,17 @@ def session_path(folder: Path) -> Path:
     stem = datetime.datetime.now().strftime("improv-%Y%m%d-%H%M%S")
     names = (stem, *(f"{stem}-{n}" for n in range(2, 1000)))
     paths = (folder / f"{name}.log" for name in names)
-    return next(path for path in paths if not path.exists() and not path.with_suffix(".mid").exists())
+    return next(path for path in paths if not any(map(_is_taken, (path, *map(path.with_suffix, (".mid", ".txt"))))))
 
 
 def unfinished(folder: Path) -> list[Path]:
     """The logs in a folder that no MIDI file was made of."""
-    return [path for path in sorted(folder.glob("improv-*.log")) if not path.with_suffix(".mid").exists()]
+    return [path for path in sorted(folder.glob("improv-*.log")) if not _is_taken(path.with_suffix(".mid"))]
+
+
+def _is_taken(path: Path) -> bool:
+    """Also by a link that leads nowhere: what is written there would be written elsewhere."""
+    return os.path.lexists(path)
 
 
 def recover(log: Path, midi: Path | None = None, progress: Callable[[float], None] = lambda share: None) -> Path | None:

@@ -12,6 +12,7 @@ from improv.hush import hushed
 from improv.midi import wire
 
 RATE = 44100
+LONGEST_TICKS = 1 << 28  # of a file that is played; pretty_midi's own 10 million are an hour and a half at 120 bpm
 DRIVERS = (None, "jack")  # the platform's own, then JACK
 NO_FLUIDSYNTH = "FluidSynth's library is not installed (Debian: libfluidsynth3, macOS: brew install fluid-synth)"
 
@@ -85,6 +86,7 @@ def render_wav(midi: Path, path: Path) -> str:
     import numpy as np
     import pretty_midi
 
+    pretty_midi.pretty_midi.MAX_TICK = LONGEST_TICKS
     score = pretty_midi.PrettyMIDI(str(midi))
     if _fluidsynth() is not None:
         name, audio = "FluidSynth", score.fluidsynth(fs=RATE, synthesizer=str(soundfont()))

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from improv import child
 from improv.midi.ports import Looker, PortError, found_again, looker
 
 EVERY_S = 1.0
@@ -42,7 +43,7 @@ class Watch:
     """Calls `changed`, on a thread of its own."""
 
     def __init__(self, api: str, watched: Sequence[Watched], changed: Callable[[Change], None]) -> None:
-        command = [sys.executable, "-m", "improv.midi.watch", json.dumps([api, watched])]
+        command = child.command("improv.midi.watch", json.dumps([api, watched]))
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, bufsize=1)
         self._changed = changed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import zipfile
 import zlib
@@ -14,10 +15,15 @@ class Damaged(ValueError):
     """A file that is no archive of arrays, or a torn one."""
 
 
-def read(path: Path) -> dict[str, np.ndarray]:
-    """Every array by name. Raises `Damaged`, and OSError where there is no file or it may not be read."""
+def read(path: Path, most: float = math.inf) -> dict[str, np.ndarray]:
+    """Every array by name, of at most so many bytes.
+
+    Raises `Damaged`, and OSError where there is no file or it may not be read.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > most:
+                raise Damaged(f"{path}: it holds more than {most / 1e6:.0f} MB")
             return {name.removesuffix(".npy"): _array(archive, name) for name in archive.namelist()}
     except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
         raise Damaged(f"{path}: {error}") from None

@@ -33,6 +33,7 @@ TICK_MS = 60_000 / 120 / 48  # at 120 bpm, as free playing is counted
 TO_10MS = 2 * float(np.log(TICK_MS / 10))  # nats per note
 SHIFT_MS = 1000  # the longest time shift of the 388-event scheme
 LARGEST = 2**16  # of a shape's sizes
+MOST_BYTES = 1 << 30  # of parameters; those that ship have 9 MB
 SPLIT = "split_free"  # where a card names none
 BASELINE_TOKENS = 6_000_000  # that the baselines learn from, at random if there are more: they take 500 bytes each
 
@@ -70,7 +71,7 @@ def read_weights(folder: Path) -> Weights:
     except (KeyError, TypeError, ValueError):
         raise BadInput(f"weights {folder}: its card.yaml states no shape, tier and split; export them again") from None
     try:
-        values = arrays.read(folder / "params.npz")
+        values = arrays.read(folder / "params.npz", MOST_BYTES)
     except FileNotFoundError:
         raise BadInput(f"weights {folder}: there is no params.npz in it; export them again") from None
     except (OSError, arrays.Damaged):

@@ -9,6 +9,7 @@ from typing import Any, get_type_hints
 
 import yaml
 
+from improv import door
 from improv.errors import BadInput
 from train.corpora.pieces import TIERS
 from train.network import model
@@ -64,13 +65,11 @@ class Recipe:
 def read_recipe(path: Path) -> Recipe:
     """Raises `BadInput` for a file or a key that is not a recipe's."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"recipe {path}: it cannot be read ({error}); give a file such as {EXAMPLE}") from None
-    except RecursionError:
-        raise BadInput(f"recipe {path}: its brackets are too deep; give a file such as {EXAMPLE}") from None
-    except yaml.YAMLError as error:
-        raise BadInput(f"recipe {path}: it is not YAML ({' '.join(str(error).split())}); mend that line") from None
+        _, values = door.read_yaml(path)
+    except OSError as error:
+        raise BadInput(f"recipe {path}: it cannot be read ({error.strerror}); give a file such as {EXAMPLE}") from None
+    except BadInput as error:
+        raise BadInput(f"recipe {error}; give a file such as {EXAMPLE}") from None
     recipe = Recipe(**_checked(f"recipe {path}:", Recipe, values))
     if Path(recipe.name).name != recipe.name or recipe.name in ("", ".."):
         raise BadInput(f"recipe {path}: name is {recipe.name!r}; give a name that a folder can have")
