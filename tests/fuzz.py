@@ -515,12 +515,12 @@ def read_header(example: tuple[float, Any]) -> None:
 
 
 TARGETS = (
-    Target("bytes", 0.4, st.binary(max_size=80), hear),
+    Target("bytes", 0.46, st.binary(max_size=80), hear),
     Target(
         "messages", 0.06, st.tuples(st.sampled_from(SOURCES), st.lists(st.tuples(GAPS, MESSAGES), max_size=25)), play
     ),
     Target("tracks", 0.15, st.binary(max_size=60), read_track),
-    Target("MIDI files", 0.16, MIDI_FILES, read_midi),
+    Target("MIDI files", 0.1, MIDI_FILES, read_midi),
     Target("settings", 0.07, YAMLS, read_settings),
     Target("cards", 0.05, CARDS, read_card),
     Target("graphs", 0.08, CHANGES, read_graph),
