@@ -1,49 +1,68 @@
-"""An hour of fast playing in seconds, on the virtual clock: engine, loop and the outlet's desk. Nothing grows."""
+"""An hour of fast playing in seconds, on the virtual clock: from the ears to the outlet's desk. Nothing grows."""
 
 from __future__ import annotations
 
 import gc
+import logging
 import resource
 import sys
 import types
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from queue import SimpleQueue
 from random import Random
 from statistics import median
+from typing import NamedTuple
 
 import pytest
 
 from improv.engine import Engine, Musicianship, Time
+from improv.loop import Loop
 from improv.midi import wire
-from improv.midi.outlet import FORWARD, Duties, Frame
+from improv.midi.ears import Ears
+from improv.midi.outlet import Duties, Frame
+from improv.music.echo import Echo
 from improv.music.events import (
     Ask,
     ClockOffset,
     Continue,
     Heard,
     InputLost,
+    Late,
     NoteOff,
     NoteOn,
     OutLatency,
+    Panic,
     Pedal,
+    Played,
     SongPosition,
     Start,
     Stop,
     Tick,
 )
+from improv.music.gate import Gate
 from improv.music.grid import Grid
 from improv.music.timeline import NS, Timeline
 from improv.tally import percentile
-from tests.nets import lively
-from tests.stage import Stage, every, notes, played_on
+from tests.nets import FlatNet, lively
+from tests.stage import CHANNEL, Show, Stage, every, notes, played_on
 
 MS = NS // 1000
 MINUTE_NS = 60 * NS
 PLAYED_NS = 48 * NS  # of each minute; what was begun is over by its end
-THRU_CHANNEL = 1
+PLAYER_CHANNEL = 1
+TURN, OFFSET, LATENCY, STOP_ALL = 67, 20, 21, 22
+STATUS = {Tick: 0xF8, Start: 0xFA, Continue: 0xFB, Stop: 0xFC}
 WARM = 6  # minutes
 MORE = 1.05  # by chance a minute is so much fuller than another
+
+
+class Odd(NamedTuple):
+    """A message that hardly means anything."""
+
+    time_ns: int
+    message: bytes
 
 
 def phrases(dice: Random, begin_ns: int) -> Iterator[Heard]:
@@ -73,10 +92,10 @@ def bars(dice: Random, begin_ns: int) -> Iterator[Heard]:
     yield Stop(line.time_ns(48 * beats))
 
 
-def oddities(dice: Random, begin_ns: int) -> Iterator[Heard]:
+def oddities(dice: Random, begin_ns: int) -> Iterator[Heard | Odd]:
     """Whatever can be heard, in any order, in floods now and then."""
     now = begin_ns
-    make: list[Callable[[int], Heard]] = [
+    make: list[Callable[[int], Heard | Odd]] = [
         lambda now: NoteOn(now, dice.randrange(128), dice.randrange(1, 128)),
         lambda now: NoteOff(now, dice.randrange(128)),
         lambda now: Pedal(now, dice.random() < 0.5),
@@ -84,8 +103,10 @@ def oddities(dice: Random, begin_ns: int) -> Iterator[Heard]:
         lambda now: SongPosition(now, dice.randrange(1 << 14)),
         lambda now: ClockOffset(now, dice.randrange(-64, 64) * MS),
         lambda now: OutLatency(now, dice.randrange(128) * MS),
+        lambda now: Odd(now, bytes((dice.randrange(0x80, 0x100), dice.randrange(128), dice.randrange(128)))),
+        lambda now: Odd(now, dice.randbytes(dice.randrange(4))),
     ]  # fmt: skip
-    weights = (60, 40, 8, 2, 1, 20, 1, 1, 1, 1, 1, 1)
+    weights = (60, 40, 8, 2, 1, 20, 1, 1, 1, 1, 1, 1, 10, 3)
     while now < begin_ns + PLAYED_NS:
         busy = (now - begin_ns) // NS % 8 == 0
         now += round(dice.expovariate(400 if busy else 12) * NS)
@@ -94,36 +115,92 @@ def oddities(dice: Random, begin_ns: int) -> Iterator[Heard]:
     yield from (ClockOffset(now, 0), OutLatency(now, 0), Stop(now), Pedal(now, False))
 
 
+def spelled(event: Heard | Odd) -> list[bytes]:
+    """The messages that say so."""
+    match event:
+        case NoteOn() | NoteOff() | Pedal():
+            return [wire.spell(event, PLAYER_CHANNEL)]
+        case SongPosition(_, sixteenths):
+            return [bytes((0xF2, sixteenths & 0x7F, sixteenths >> 7))]
+        case Ask():
+            return [bytes((0xB0, TURN, value)) for value in (127, 0)]
+        case ClockOffset(_, offset_ns):
+            return [bytes((0xB0, OFFSET, 64 + offset_ns // MS))]
+        case OutLatency(_, latency_ns):
+            return [bytes((0xB0, LATENCY, latency_ns // MS))]
+        case Panic():
+            return [bytes((0xB0, STOP_ALL, value)) for value in (127, 0)]
+        case InputLost():
+            return [bytes((0xB0, 123, 0))]
+        case Odd(_, message):
+            return [message]
+    return [bytes((STATUS[type(event)],))]
+
+
+class Listening(Stage):
+    """With ears, which pass on what is played as well."""
+
+    def __init__(self, net: FlatNet) -> None:
+        time = Time(source="midi", grid=Grid(12, 1.0), trade_bars=1)
+        super().__init__(net, Musicianship(time=time), duties=Duties(clock=True, click_channel=10))
+        played: SimpleQueue[Played | Late] = SimpleQueue()
+        self._loop = Loop(self._engine, SimpleQueue(), self, CHANNEL, tell=played.put)
+        self._now, self._net_of_tests = 0, net
+        gate, echo = Gate(lambda text: None), Echo(lambda text: None, clicks=True)
+        forward = self._forward
+        controls = {TURN: "turn", OFFSET: "clock_offset", LATENCY: "out_latency", STOP_ALL: "panic"}
+        self._ears = Ears(
+            self._post, forward, gate, echo, played, None, controls, PLAYER_CHANNEL, clock=True, now=lambda: self._now
+        )
+        self.keepers.clear()
+
+    def _post(self, event: Heard) -> None:
+        self._loop.tally.hear(event)
+        self._thinker.post(self._now, event)
+
+    def _forward(self, frame: Frame) -> None:
+        self._sender.post(self._now, frame)
+
+    def hear(self, heard: Iterable[Heard | Odd], until_ns: int) -> Show:
+        for event in sorted(heard, key=lambda event: event.time_ns):
+            self._now = event.time_ns
+            self.play([], self._now)
+            for message in spelled(event):
+                self._ears.hear(message)
+        return self.play([], until_ns)
+
+    def forget(self) -> None:
+        """What only tests look at."""
+        for kept in (*self._show[:3], self.messages, self._net_of_tests.read_tokens):
+            kept.clear()
+
+    def contents(self) -> Counter[type]:
+        """Of engine, loop, ears and desk: how much of each type they hold, in bytes."""
+        return contents(self._engine, self._loop, self._ears, self._desk)
+
+
 class Hour:
     """Plays one minute after the other, keeping nothing of what was played."""
 
     def __init__(self) -> None:
-        self._net = lively()
-        musicianship = Musicianship(time=Time(source="midi", grid=Grid(12, 1.0), trade_bars=1))
-        self._stage = Stage(self._net, musicianship, duties=Duties(clock=True, click_channel=10))
+        self._stage = Listening(lively())
         self.heard = self.sent = 0
 
     def play(self, minute: int) -> None:
-        stage, tally = self._stage, self._stage._loop.tally
         kind = (phrases, bars, oddities)[minute % 3]
         begin_ns = minute * MINUTE_NS
-        heard = [*kind(Random(minute), begin_ns), InputLost(begin_ns + PLAYED_NS + NS)]
-        for event in heard:
-            tally.hear(event)
-            if isinstance(event, NoteOn | NoteOff):
-                stage._sender.post(event.time_ns, Frame(event.time_ns, FORWARD, wire.spell(event, THRU_CHANNEL)))
-        show = stage.play(heard, begin_ns + MINUTE_NS)
+        heard = [*kind(Random(minute), begin_ns), Panic(begin_ns + PLAYED_NS + 9 * NS)]
+        show = self._stage.hear(heard, begin_ns + MINUTE_NS)
         assert show.engine.resting
         notes(show.sent)  # each onset has its end
         for sent in show.sent:
-            tally.send(sent)
+            self._stage._loop.tally.send(sent)
         self.heard, self.sent = self.heard + len(heard), self.sent + len(show.sent)
-        for kept in (show.sent, show.gave, show.late, stage.messages, stage.records, self._net.read_tokens):
-            kept.clear()
+        self._stage.forget()
 
-    def contents(self) -> Counter[type]:
-        """Of the engine, the loop and the desk: how much of each type they hold, in bytes."""
-        return contents(self._stage._engine, self._stage._loop.tally, self._stage._desk)
+    def size(self) -> int:
+        """In bytes, of all that lasts."""
+        return self._stage.contents().total()
 
 
 APART = (type, types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.CodeType)
@@ -173,7 +250,8 @@ def calls(hour: Hour, minute: int) -> list[int]:
     return counts
 
 
-def test_after_an_hour_nothing_has_grown_and_a_step_costs_as_much_as_before() -> None:
+def test_after_an_hour_nothing_has_grown_and_a_step_costs_as_much_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging.getLogger("improv"), "disabled", True)  # pytest keeps what is said
     hour = Hour()
     sizes: list[int] = []
     for minute in range(WARM):
@@ -182,7 +260,7 @@ def test_after_an_hour_nothing_has_grown_and_a_step_costs_as_much_as_before() ->
     early = [count for minute in range(WARM, WARM + 3) for count in calls(hour, minute)]
     for minute in range(WARM + 3, 57):
         hour.play(minute)
-        sizes.append(hour.contents().total())
+        sizes.append(hour.size())
     late = [count for minute in range(57, 60) for count in calls(hour, minute)]
     assert hour.heard > 100_000 and hour.sent > 10_000
     first, last = sizes[:20], sizes[-20:]
