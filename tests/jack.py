@@ -132,11 +132,11 @@ def _serves(pid: int, name: str) -> bool:
 
 
 @contextlib.contextmanager
-def server_or_skip() -> Iterator[Env]:
+def server_or_skip(period: int = LONG_PERIOD) -> Iterator[Env]:
     """For fixtures: where there is no JACK the test is skipped, or fails where real ports are required."""
     with contextlib.ExitStack() as stack:
         try:
-            env = stack.enter_context(server(LONG_PERIOD))
+            env = stack.enter_context(server(period))
         except NoJack as reason:
             no_ports(reason)
         yield env

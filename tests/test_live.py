@@ -14,8 +14,8 @@ import mido
 import pytest
 
 from improv import shipped
-from tests.jack import Daemon, Env, Phrase, Player, children, resident_kb, server_or_skip
-from tests.observer import Stamped, sound
+from tests.jack import Daemon, Env, Phrase, Player, server_or_skip
+from tests.observer import Stamped
 
 pytestmark = pytest.mark.jack
 
@@ -173,31 +173,6 @@ def test_a_controller_gives_and_takes_the_turn(env: Env) -> None:
 
 
 NAMED = ("--virtual", "--to", "Stage Piano", "--from", "Warm Synth")
-
-
-def test_a_flood_is_survived(env: Env) -> None:
-    controls = [(i / 5000, [0xB0, 1 + i % 30, i % 128]) for i in range(15_000)]
-    notes = [(i / 5000, [0x90, i // 2 % 128, 64 * (1 - i % 2)]) for i in range(15_000)]
-    with Daemon(env, *VIRTUAL) as daemon, Player(env) as player:
-        processes = (daemon.process.pid, *children(daemon.process.pid))
-        player.play(quick())
-        assert player.wait_for_notes(MACHINE, 2)
-        before_kb = sum(map(resident_kb, processes))
-        for flood in (controls, notes):
-            player.play(flood)
-        assert player.wait_for_quiet(1.0, timeout_s=20.0)
-        assert sum(map(resident_kb, processes)) - before_kb < 30_000
-        # RtMidi over JACK loses some of so many where the machine is busy: nothing is to stay held.
-        player.play(at_once([0xB0, 123, 0]))
-        ended_ns = player.play(quick())[-1].time_ns
-        assert player.wait_for_notes(MACHINE, 2, after_ns=ended_ns), "no answer after the flood"
-        assert daemon.process.poll() is None and daemon.outlet in processes
-        signalled_ns = daemon.signal(signal.SIGTERM)
-        assert daemon.wait() == 0
-        player.wait_for_quiet(0.3, timeout_s=2.0)
-        since = [event for event in player.received if event.time_ns > ended_ns and event.channel == MACHINE]
-        assert sound(since) == (set(), set())
-        assert max(event.time_ns for event in since) < signalled_ns + SILENT_NS
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ SILENT_S = 0.25
 
 @pytest.fixture(scope="module")
 def env() -> Iterator[Env]:
-    with server_or_skip() as env:
+    with server_or_skip(period=1024) as env:  # at so many messages a late client loses many
         yield env
 
 
@@ -63,7 +63,12 @@ def said(daemon: Daemon, words: str) -> list[str]:
 def test_controllers_in_a_flood_do_not_stand_in_the_way(env: Env) -> None:
     moves = flood(1.5, [0xB0, 1], [0xE0, 0], [0xB0, 11], [0xD0], [0xA0, 60])
     with Daemon(env, *VIRTUAL) as daemon, Player(env) as player:
+        answered(player, phrase())
+        player.received.clear()
+        processes = (daemon.process.pid, *children(daemon.process.pid))
+        before_kb = sum(map(resident_kb, processes))
         assert answered(player, sorted([*moves, *phrase(0.3)]))
+        assert sum(map(resident_kb, processes)) - before_kb < 30_000
         through = [event.message for event in player.received if event.channel == PLAYER]
         assert [m[1:] for m in through if m[0] & 0xF0 == 0x90] == [(pitch, 70 + i) for i, pitch in enumerate(PITCHES)]
         assert 500 <= len(through) < 2_500
@@ -77,8 +82,7 @@ def test_controllers_in_a_flood_do_not_stand_in_the_way(env: Env) -> None:
 
 def test_notes_in_a_flood_are_let_go_and_then_it_plays_as_before(env: Env) -> None:
     strokes = [(n / RATE, [0x90, n * 7 % 128, 80]) for n in range(RATE)]
-    # Twice: on a busy machine JACK itself loses some.
-    lifts = [(1.0 + n / 1_000, [0x80, n % 128, 0]) for n in range(256)]
+    lifts = [(1.0 + n / 1_000, [0x80, n, 0]) for n in range(128)]
     with Daemon(env, *VIRTUAL) as daemon, Player(env) as player:
         answered(player, phrase())
         processes = (daemon.process.pid, *children(daemon.process.pid))
@@ -122,10 +126,9 @@ def test_all_keys_at_once_and_none_is_lost(env: Env) -> None:
 )
 def test_its_output_cabled_to_its_input(env: Env, thru: str, cable: tuple[str, ...]) -> None:
     with Daemon(env, *VIRTUAL, thru) as daemon, Player(env) as player, Cable(env, *cable):
-        for _ in range(2):
-            player.play(phrase())
-            player.wait_for_notes(MACHINE, 1, timeout_s=3.0)
-            assert player.wait_for_quiet(2.0, timeout_s=15.0), "it goes on for ever"
+        player.play(phrase())
+        assert player.wait_for_notes(MACHINE, 1, timeout_s=4.0)
+        assert player.wait_for_quiet(2.0, timeout_s=15.0), "it goes on for ever"
         assert len(answered(player, phrase())) > 3
         ends_well(daemon, player)
         assert len(said(daemon, "comes back on its input")) == 1
@@ -158,6 +161,7 @@ def test_a_panic_silences_it_and_then_it_plays_again(env: Env, tmp_path: Path, p
         player.play(phrase())
         assert player.wait_for_notes(MACHINE, 2, timeout_s=4.0)
         player.play([(0.0, [0xB1, 64, 127])])
+        assert player.wait(lambda: bool(player.sound().pedals), 2.0)
         panicked_ns = panic(daemon, player)
         panic(daemon, player)
         assert player.wait(lambda: offs(player.received) == EVERYTHING, 3.0)
