@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from improv.midi import files, log, recorder, wire
 from improv.midi.log import BadLog, Gave, Header, Log, Record, Silence, Step
 from improv.midi.outlet import Sent
 from improv.midi.recorder import recover
-from improv.music.events import Heard, NoteOff, NoteOn, Pedal, Played, Retime
-from improv.music.timeline import Timeline
+from improv.music.events import Heard, InputLost, NoteOff, NoteOn, Pedal, Played, Retime
+from improv.music.timeline import NS, Timeline
 
 MS = 1_000_000
 BEGIN_NS = 3_141_592_653_589
@@ -222,6 +222,7 @@ def test_bytes_that_were_changed_are_read_or_refused(
 
 @settings(max_examples=200)
 @given(RECORDS)
+@example([Step(NS, NoteOn(NS + 1, 0, 1)), Step(NS, InputLost(NS))])
 def test_whatever_a_session_may_have_been_a_midi_file_comes_of_it(
     tmp_path_factory: pytest.TempPathFactory, records: list[Record]
 ) -> None:

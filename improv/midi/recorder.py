@@ -31,9 +31,12 @@ class _Side:
         self.events: list[Note] = []
         self._keys: set[int] = set()
         self._pedal = False
+        self._last_ns = -(1 << 62)  # before all that a log can tell
 
     def add(self, event: Note) -> None:
-        self.events.append(event)
+        """What is stamped earlier than what came before it counts as just after that: a note ends after it began."""
+        self._last_ns = max(self._last_ns, event.time_ns)
+        self.events.append(event._replace(time_ns=self._last_ns))
         if isinstance(event, Pedal):
             self._pedal = event.down
         else:
@@ -41,6 +44,7 @@ class _Side:
 
     def lift(self, time_ns: int) -> None:
         """What is still down ends."""
+        time_ns = max(time_ns, self._last_ns)
         self.events += [NoteOff(time_ns, pitch) for pitch in sorted(self._keys)]
         if self._pedal:
             self.events.append(Pedal(time_ns, False))
