@@ -36,6 +36,7 @@ from improv.told import told
 from improv.wiring import Wiring, find_ports
 
 LOG = logging.getLogger("improv")
+SOON_RECOVERED = 4 * 1024**2  # bytes of a log: an hour of playing, in a few seconds
 CLOSE_S = 3.0  # is more than any driver needs
 OUTLET = 0  # of the plugs
 ONE_SIGNAL_NS = 100_000_000  # a group and its members are often told the same thing twice
@@ -70,8 +71,8 @@ def listen(settings: Settings, card: Card) -> int:
 
 
 def _begin_recording(folder: Path, settings: Settings, card: Card) -> Recording:
-    """What a session left unfinished that was killed is finished first."""
-    for outcome in recovered(folder):
+    """What a session left unfinished that was killed is finished first, where that is soon done."""
+    for outcome in recovered(folder, SOON_RECOVERED):
         LOG.warning(outcome.line)
     return Recording(folder, settings, card)
 

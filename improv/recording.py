@@ -14,7 +14,7 @@ from improv import __version__
 from improv.config import Settings
 from improv.errors import BadInput
 from improv.midi.journal import Journal
-from improv.midi.log import BadLog, Header
+from improv.midi.log import MAX_BYTES, BadLog, Header
 from improv.midi.recorder import recover, session_path, unfinished
 from improv.net import weights
 from improv.net.weights import Card
@@ -70,10 +70,16 @@ class Outcome(NamedTuple):
     good: bool
 
 
-def recovered(path: Path) -> Iterator[Outcome]:
-    """Make the MIDI file of a log, or of each in a folder that has none; of one without notes nothing is said."""
+def recovered(path: Path, most: int = MAX_BYTES) -> Iterator[Outcome]:
+    """Make the MIDI file of a log, or of each in a folder that has none; of one without notes nothing is said.
+
+    One of more than `most` bytes is left, and said to be.
+    """
     for log in unfinished(path) if path.is_dir() else [path]:
         try:
+            if most < log.stat().st_size <= MAX_BYTES:
+                yield Outcome(f"{log}: cut short; `improv recover {log}` makes its MIDI file, which takes a while", True)
+                continue
             midi = midi_of(log)
             if midi is not None:
                 yield Outcome(f"recovered {midi}", True)

@@ -197,6 +197,13 @@ def test_a_replay_that_differs_says_where(take: Path, tmp_path: Path) -> None:
     assert "NoteOn" in then + now and "improv 0.0.1" in version
 
 
+def test_a_long_log_does_not_hold_up_the_music(take: Path, tmp_path: Path) -> None:
+    (tmp_path / "improv-1.log").write_bytes(take.read_bytes())
+    (outcome,) = recovered(tmp_path, most=100)
+    assert "`improv recover " in outcome.line and not (tmp_path / "improv-1.mid").exists()
+    assert [outcome.line for outcome in recovered(tmp_path)] == [f"recovered {tmp_path}/improv-1.mid"]
+
+
 def test_nothing_is_recovered_through_a_link(take: Path, tmp_path: Path) -> None:
     (tmp_path / "improv-1.log").write_bytes(take.read_bytes())
     (tmp_path / "improv-1.mid").symlink_to(tmp_path / "elsewhere")
