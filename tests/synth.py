@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from improv.midi.sound import RATE, soundfont
-from tests.jack import Env, NoJack
+from tests.jack import Env, NoJack, Player
 
+PORT = "FluidSynth:midi_00"
 FRAME_BYTES = 4  # both channels of 16 bits
 
 
 class FluidSynth:
-    """Opens the port `FluidSynth:midi_00`. Raises NoJack where it is not installed."""
+    """Has a port called `PORT`. Raises NoJack where it is not installed."""
 
     def __init__(self, env: Env) -> None:
         if shutil.which("fluidsynth") is None:
@@ -25,12 +26,16 @@ class FluidSynth:
         self._folder = tempfile.TemporaryDirectory()
         self._audio = Path(self._folder.name) / "audio.raw"
         settings = {"audio.file.name": self._audio, "audio.file.type": "raw", "midi.jack.id": "FluidSynth"}
-        words = [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
-        command = ["fluidsynth", "-q", "-a", "file", "-m", "jack", "-R", "0", "-C", "0", "-g", "2", *words]
+        options = [word for key, value in settings.items() for word in ("-o", f"{key}={value}")]
+        command = ["fluidsynth", "-q", "-a", "file", "-m", "jack", "-R", "0", "-C", "0", "-g", "2", *options]
         pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
-        self.process = subprocess.Popen(
-            [*command, str(soundfont())], env=env, stdin=pipe, stdout=nowhere, stderr=nowhere
-        )
+        command.append(str(soundfont()))
+        self.process = subprocess.Popen(command, env=env, stdin=pipe, stdout=nowhere, stderr=nowhere)
+        try:
+            Player(env, "--to", PORT).close()  # it waits for the port
+        except AssertionError:
+            self.close()
+            raise
 
     def loudest(self, last_s: float) -> int:
         """The largest sample of the sound of the last seconds, 0 to 32768."""

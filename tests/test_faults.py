@@ -18,7 +18,7 @@ pytestmark = pytest.mark.jack
 
 CYCLES, STANDS = 30, 3
 PORTS = ("--in", "stage", "--out", "fluidsynth", "--thru", "--api", "jack", "--random-seed", "1", *TURNS)
-NOTICED_S = 3.0
+NOTICED_S, AWAKE_S = 3.0, 12.0
 # The engine breaks when an answer has been playing for a while.
 BROKEN = """
 from improv.cli import app
@@ -108,46 +108,57 @@ def test_a_second_signal_ends_it_at_once_and_silent(env: Env) -> None:
         assert gone(outlet)
 
 
-def test_halted_it_is_silent_in_a_second_and_plays_on_when_it_wakes(env: Env) -> None:
-    with playing(env) as scene:
-        outlet = scene.daemon.outlet
-        assert scene.silent(scene.daemon.signal(signal.SIGSTOP), STOPPED_SILENT_S)
-        scene.daemon.signal(signal.SIGCONT)  # JACK lets nobody leave while one of its clients is halted
-        assert gone(outlet)
-        plays_on(scene, outlet)
-
-
 def test_an_outlet_that_is_killed_is_replaced_and_releases_everything(env: Env) -> None:
     with playing(env) as scene:
         outlet = scene.daemon.outlet
         kill(outlet)
-        plays_on(scene, outlet)
+        scene.daemon.wait_for_outlet(outlet)
+        assert scene.daemon.err.wait(lambda: len(scene.daemon.err.lines) == 1, NOTICED_S)
+        assert "died" in scene.daemon.err.lines[0]
+        scene.keys.play(at_once([0x80, 40, 0], [0xB0, 64, 0]))
+        assert scene.synth.falls_silent()
+        scene.observer.connect()
+        scene.observer.received.clear()  # it heard nothing of what was ended meanwhile: the synthesiser did
+        assert scene.answers(), "it plays no more"
+        signalled_ns = scene.daemon.signal(signal.SIGTERM)
+        assert scene.daemon.wait() == 0
+        assert scene.silent(signalled_ns)
 
 
-def plays_on(scene: Scene, outlet: int) -> None:
-    """Another outlet is there; what sounded was ended, and it answers again."""
-    scene.daemon.wait_for_outlet(outlet)
-    assert scene.daemon.err.wait(lambda: len(scene.daemon.err.lines) == 1, NOTICED_S)
-    assert "died" in scene.daemon.err.lines[0]
-    scene.keys.play(at_once([0x80, 40, 0], [0xB0, 64, 0]))
-    assert scene.synth.falls_silent()
-    scene.observer.connect()
-    scene.observer.received.clear()  # it heard nothing of what was ended meanwhile: the synthesiser did
-    assert scene.answers(), "it plays no more"
-    signalled_ns = scene.daemon.signal(signal.SIGTERM)
-    assert scene.daemon.wait() == 0
-    assert scene.silent(signalled_ns)
-
-
-def test_an_outlet_that_is_killed_leaves_no_note_without_its_end(env: Env) -> None:
-    """Counted where the notes arrive: what the next outlet sends ends what the first began."""
+@contextlib.contextmanager
+def into_the_observer(env: Env) -> Iterator[tuple[Daemon, Player]]:
+    """Playing into a port of the observer's own: what another outlet sends arrives there as well."""
     with Player(env, *NAMED) as player, Daemon(env, "--in", "stage", "--out", "warm", "--thru", *TURNS) as daemon:
         player.play(quick())
         player.play(at_once([0xB0, 64, 127], [0x90, 40, 90]))
         assert player.wait_for_notes(MACHINE, 1, turn(player))
+        yield daemon, player
+
+
+def test_an_outlet_that_is_killed_leaves_no_note_without_its_end(env: Env) -> None:
+    with into_the_observer(env) as (daemon, player):
         kill(daemon.outlet)
         assert daemon.err.wait(lambda: bool(daemon.err.lines), NOTICED_S)
         assert player.wait(lambda: player.sound() == (set(), set()), NOTICED_S), player.sound()
+
+
+def test_halted_it_is_silent_in_a_second_and_plays_on_when_it_wakes(env: Env) -> None:
+    with into_the_observer(env) as (daemon, player):
+        outlet = daemon.outlet
+        halted_ns = daemon.signal(signal.SIGSTOP)
+        player.wait(lambda: False, STOPPED_SILENT_S + MARGIN_S)
+        assert player.sound() == (set(), set())
+        assert player.received[-1].time_ns <= halted_ns + round((STOPPED_SILENT_S + MARGIN_S) * 1e9)
+        seen = len(player.received)
+        daemon.signal(signal.SIGCONT)  # JACK lets nobody come or go while one of its clients is halted
+        daemon.wait_for_outlet(outlet, AWAKE_S)
+        assert player.wait(lambda: len(player.received) > seen, AWAKE_S), "it releases nothing"
+        assert len(daemon.err.lines) == 1 and "died" in daemon.err.lines[0]
+        assert player.wait_for_notes(MACHINE, 3, turn(player)), "it plays no more"
+        daemon.signal(signal.SIGTERM)
+        assert daemon.wait() == 0
+        player.wait_for_quiet(0.3, 2.0)
+        assert player.sound() == (set(), set())
 
 
 def test_an_engine_that_breaks_leaves_silence_and_says_why(env: Env) -> None:
