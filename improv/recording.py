@@ -78,7 +78,7 @@ def recovered(path: Path, most: int = MAX_BYTES) -> Iterator[Outcome]:
     for log in unfinished(path) if path.is_dir() else [path]:
         try:
             if most < log.stat().st_size <= MAX_BYTES:
-                yield Outcome(f"{log}: cut short; `improv recover {log}` makes its MIDI file, which takes a while", True)
+                yield Outcome(f"{log}: cut short; `improv recover {log}` makes its MIDI file, slowly", True)
                 continue
             midi = midi_of(log)
             if midi is not None:
