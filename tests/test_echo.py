@@ -112,6 +112,21 @@ def test_an_end_counts_where_its_note_was_heard() -> None:
     assert room.hears(off(60), 120)
 
 
+def test_a_pedal_comes_up_where_it_was_heard_to_go_down() -> None:
+    room, down, up = Room(), bytes((0xB4, 64, 127)), bytes((0xB4, 64, 0))
+    for message in (down, up):
+        room.echo.went(message, 900 * MS)
+    assert room.hears(down, 950)
+    for n in range(ENOUGH):
+        room.play(60 + n, 950)
+        room.hears(on(60 + n), 960)
+    assert not room.echo.returns(up, 970 * MS, ends=True)
+    for message in (down, up):
+        room.echo.went(message, 1_000 * MS)
+    assert not room.hears(down, 1_100)
+    assert room.echo.returns(up, 1_110 * MS, ends=True)
+
+
 @pytest.mark.parametrize("clicks", [True, False])
 def test_its_own_click_is_not_the_players(clicks: bool) -> None:
     echo = Echo(lambda text: None, clicks=clicks)
@@ -196,14 +211,16 @@ def test_in_a_loop_the_player_is_heard_and_the_machine_is_not(
 class Cabled(Stage):
     """Whose output is cabled to its input, some way or other."""
 
-    def __init__(self, time: Time, delay_ms: float, thru: bool, to_channel: int | None = None) -> None:
-        super().__init__(lively(), Musicianship(time=time))
+    def __init__(
+        self, time: Time, delay_ms: float, thru: bool, to_channel: int | None = None, latency_ms: int = 0
+    ) -> None:
+        super().__init__(lively(), Musicianship(time=time, out_latency_ns=latency_ms * MS))
         self._delay_ns, self._to_channel = round(delay_ms * MS), to_channel
         self.coming: list[tuple[int, int, bytes]] = []
         self._number, self._now = count(), 0
         self.cut = False
         self.said: list[str] = []
-        self.echo = Echo(self.said.append)
+        self.echo = Echo(self.said.append, latency_ms * MS)
         played: SimpleQueue[Played | Late] = SimpleQueue()
         self._loop = Loop(self._engine, SimpleQueue(), self, CHANNEL, tell=played.put)
         thru_channel = THRU_CHANNEL if thru else None
@@ -263,10 +280,13 @@ class Cabled(Stage):
 WAYS = [(5, False, None), (5, True, None), (120, False, 1), (120, True, 7), (250, False, None), (250, True, 1)]
 
 
+@pytest.mark.parametrize("latency_ms", [0, 200])
 @pytest.mark.parametrize(("delay_ms", "thru", "to_channel"), WAYS)
-def test_it_does_not_answer_itself_and_answers_the_player(delay_ms: int, thru: bool, to_channel: int | None) -> None:
-    """Free time: a phrase every ten seconds."""
-    stage = Cabled(FREE, delay_ms, thru, to_channel)
+def test_it_does_not_answer_itself_and_answers_the_player(
+    delay_ms: int, thru: bool, to_channel: int | None, latency_ms: int
+) -> None:
+    """Free time: a phrase every twelve seconds."""
+    stage = Cabled(FREE, delay_ms, thru, to_channel, latency_ms)
     for number in range(5):
         begin_ns = (1 + 12 * number) * NS
         phrase = played_on(Timeline(origin_ns=begin_ns), every(0.5, 0, 6))

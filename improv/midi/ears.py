@@ -73,7 +73,7 @@ class Ears:
         if control is not None and control[0] in self._controls:
             self._turn_knob(control[0], control[1], now)
             return
-        if self._echo.returns(message, now) or not self._gate.lets_in(message, now):
+        if self._echo.returns(message, now, self._gate.ends(message)) or not self._gate.lets_in(message, now):
             return
         if self._thru_channel is not None:
             self._send_on(message, channel, self._thru_channel, now)

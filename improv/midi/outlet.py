@@ -125,19 +125,21 @@ class _Desk:
     def spin_ns(self) -> int:
         """How long before the deadline to be awake."""
         first = self._first()
-        return SPIN_NS if first is None else -first[1]
+        return SPIN_NS if first is None else first[1]
 
     def _first(self) -> tuple[int, int] | None:
-        """What is due first, and how precisely, below 0: of what is due together, the most precise."""
+        """When something is due, and how long before to be awake: of what is due together, for the most precise."""
         ahead_ns = self._latency_ns
-        dues = (
-            (self._schedule.deadline(), -SPIN_NS, ahead_ns),
-            (None if self._click is None else self._click.deadline(), -SPIN_NS, ahead_ns),
-            (None if self._ticks is None else self._ticks.deadline(), -TICK_SPIN_NS, ahead_ns),
-            (self._latest.deadline(), 0, 0),
-            (self._sweep.deadline(), 0, 0),
+        parts = (
+            (self._schedule, SPIN_NS, ahead_ns),
+            (self._click, SPIN_NS, ahead_ns),
+            (self._ticks, TICK_SPIN_NS, ahead_ns),
+            (self._latest, 0, 0),
+            (self._sweep, 0, 0),
         )
-        return min(((due - ahead, spin) for due, spin, ahead in dues if due is not None), default=None)
+        dues = ((None if part is None else part.deadline(), spin, ahead) for part, spin, ahead in parts)
+        found = ((due - ahead, spin) for due, spin, ahead in dues if due is not None)
+        return min(found, key=lambda first: (first[0], -first[1]), default=None)
 
     def take(self, frame: Frame) -> None:
         """Do what a frame says."""
@@ -171,7 +173,8 @@ class _Desk:
                 self._schedule.put(beat.due_ns, CLICK, beat.message)
         self._run_schedule(now)
         self._send_all(self._latest.pop(self._clock()))
-        self._send_all(self._sweep.pop(self._clock(), self._schedule.book.sounding))
+        if _is_due(self._sweep.deadline(), self._clock()):
+            self._send_all(self._sweep.pop(self._clock(), self._schedule.book.sounding))
 
     def _run_schedule(self, now: int, in_time: bool = False) -> None:
         while _is_due(self._schedule.deadline(), now):
@@ -182,11 +185,11 @@ class _Desk:
                 self._play(messages, due.due_ns) if due.owner == MACHINE else self._send_all(messages)
 
     def fall_silent(self) -> None:
-        self._send_all(self._latest.flush())
         self._play(self._schedule.drop(MACHINE))
         self._send_all(self._schedule.silence())
         if self._ticks is not None:
             self._send_all(self._ticks.stop())
+        self._send_all(self._latest.flush())
         self._send_all(self._sweep.flush())
         if self._latest.skipped:
             self._report(Skipped(self._latest.skipped))
@@ -197,9 +200,9 @@ class _Desk:
             if not is_continuous(one):
                 self._send(one)
                 continue
-            before = self._latest.skipped
+            none_before = not self._latest.skipped
             self._send_all(self._latest.put(self._clock(), one))
-            if self._latest.skipped > before == 0:
+            if none_before and self._latest.skipped:
                 self._report(Skipped(1))
 
     def _retime(self, retime: Retime) -> None:

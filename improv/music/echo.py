@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from improv.music.events import Late, NoteOff, NoteOn, OutLatency, Played, Yield
 from improv.music.latest import PREFIX
 from improv.music.pulse import DOWNBEAT, UPBEAT
-from improv.music.schedule import CONTROL, NOTE_OFF, NOTE_ON, is_note_off, is_note_on
+from improv.music.schedule import CONTROL, HALF, NOTE_OFF, NOTE_ON, is_note_off, is_note_on, is_pedal
 
 WINDOW_NS = 300_000_000  # what comes back does so within this time
 UNDER_WAY_NS = 20_000_000  # what is taken back so shortly before its time may have gone out all the same
@@ -51,6 +51,7 @@ class Echo:
         self._out: dict[bytes, deque[_Copy]] = {}
         self._order: deque[_Copy] = deque()
         self._notes: dict[int, deque[_Copy]] = {}  # by pitch: where their ends are looked up
+        self._pedals: set[int] = set()  # channels on which one that went down was kept out
         self._evidence = self._missing = 0
         self._repeats, self._suspect = 0, SUSPECT
         self._question: _Copy | None = None  # that is not answered yet
@@ -64,7 +65,7 @@ class Echo:
             case NoteOn(time_ns, pitch, velocity):
                 self.went(bytes((NOTE_ON, pitch, velocity)), time_ns - self._latency_ns, telling=True)
             case NoteOff(time_ns, pitch):
-                self.went(bytes((NOTE_OFF, pitch, 0)), time_ns - self._latency_ns)
+                self.went(bytes((NOTE_OFF, pitch, 0)), time_ns - self._latency_ns, telling=True)
             case Yield(time_ns):
                 self._take_back(time_ns)
             case OutLatency(_, latency_ns):
@@ -74,10 +75,10 @@ class Echo:
                     copy.due_ns += shift_ns * copy.telling
 
     def went(self, message: bytes, due_ns: int, telling: bool = False) -> _Copy | None:
-        """Something goes out at that time."""
+        """Something goes out at that time; `telling`: the machine made it up."""
         if is_note_off(message):
             for note in reversed(self._notes.get(message[1], ())):
-                if note.ends_ns is None:
+                if note.ends_ns is None and note.telling == telling:
                     note.ends_ns = due_ns
                     break
             return None
@@ -100,8 +101,8 @@ class Echo:
                 if copy.due_ns > time_ns + UNDER_WAY_NS and not copy.came:
                     self._expect_no_more(copy)
 
-    def returns(self, message: bytes, time_ns: int) -> bool:
-        """Whether a heard message is one that came back, and is to be kept out."""
+    def returns(self, message: bytes, time_ns: int, ends: bool = False) -> bool:
+        """Whether a heard message is one that came back, and is to be kept out; `ends`: something that was heard."""
         self.expire(time_ns)
         if is_note_off(message):
             return self._end_returns(message, time_ns)
@@ -116,10 +117,21 @@ class Echo:
             self._came_back(asked)
         else:
             self._repeats += 1
-        if self.believed and not asked:
-            copy.kept_out_on = message[0] & 0x0F
-            self.kept_out += 1
-        return self.believed or asked
+        if not self.believed or asked:
+            return asked
+        copy.kept_out_on = message[0] & 0x0F
+        self.kept_out += 1
+        return not is_pedal(message) or self._pedal_returns(message, ends)
+
+    def _pedal_returns(self, message: bytes, ends: bool) -> bool:
+        """Where its going down was heard, its coming up is heard as well."""
+        channel = message[0] & 0x0F
+        if message[2] >= HALF:
+            self._pedals.add(channel)
+            return True
+        kept_out = channel in self._pedals
+        self._pedals.discard(channel)
+        return kept_out or not ends
 
     def _end_returns(self, message: bytes, time_ns: int) -> bool:
         notes = self._notes.get(message[1], deque())
@@ -156,7 +168,9 @@ class Echo:
             self._suspect = SUSPECT if self.believed else min(2 * self._suspect, MOST)
         if self._was_answered or not asked:  # not every loop lets a question through
             self._missing += 1
-            self.believed = self.believed and self._missing < TOO_MANY
+            if self._missing >= TOO_MANY:
+                self.believed = False
+                self._pedals.clear()
 
     def expire(self, time_ns: int) -> None:
         """What has not come back by then will not."""

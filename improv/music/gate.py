@@ -8,7 +8,7 @@ from collections.abc import Callable
 from improv.music.bucket import Bucket
 from improv.music.latest import is_continuous
 from improv.music.pulse import CONTINUE, START, STOP, TICK
-from improv.music.schedule import CONTROL, SUSTAIN, is_note_off, is_note_on
+from improv.music.schedule import HALF, is_note_off, is_note_on, is_pedal
 
 NOTE, PEDAL, PRESS, SETTING = "notes", "pedal strokes", "controls", "programs and settings"
 CLOCK_TICK, SONG = "clock ticks", "starts and stops"
@@ -20,7 +20,6 @@ RATES = {  # of each kind: so many at once, and so many a second after that
     CLOCK_TICK: (256, 500),
     SONG: (32, 50),
 }
-HALF = 64  # of a pedal's way: from here on it is down
 SYSTEM = 0xF0
 
 
@@ -49,16 +48,20 @@ class Gate:
         if is_note_on(message):
             return self._lets_note_in((channel, message[1]), time_ns)
         if is_note_off(message):
-            held = self.holds(message)
+            ends = self.ends(message)
             self._notes.discard((channel, message[1]))
-            return held
-        if message[0] & 0xF0 == CONTROL and message[1] == SUSTAIN:
-            return self._lets_pedal_in(channel, message[2], time_ns)
+            return ends
+        if is_pedal(message):
+            return self._lets_pedal_in(message, time_ns)
         return is_continuous(message) or self.takes(SETTING, time_ns)
 
-    def holds(self, message: bytes) -> bool:
-        """Whether a note of that channel and pitch was let in and has not ended."""
-        return (message[0] & 0x0F, message[1]) in self._notes
+    def ends(self, message: bytes) -> bool:
+        """Whether it ends a note that was let in, or lifts such a pedal half or the whole way."""
+        channel, value = message[0] & 0x0F, message[-1]
+        if is_note_off(message):
+            return (channel, message[1]) in self._notes
+        before = self._pedals.get(channel, 0)
+        return is_pedal(message) and before > 0 and (value == 0 or value < HALF <= before)
 
     def takes(self, kind: str, time_ns: int) -> bool:
         """Whether one more of a kind is let in."""
@@ -75,13 +78,10 @@ class Gate:
             self._notes.add(note)
         return taken
 
-    def _lets_pedal_in(self, channel: int, value: int, time_ns: int) -> bool:
-        """Where it comes up half, or the whole way, that ends something."""
-        before = self._pedals.get(channel, 0)
-        ends = value < HALF <= before or value == 0
-        passes = before > 0 if ends else self.takes(PEDAL, time_ns)
+    def _lets_pedal_in(self, message: bytes, time_ns: int) -> bool:
+        passes = self.ends(message) or (message[2] > 0 and self.takes(PEDAL, time_ns))
         if passes:
-            self._pedals[channel] = value
+            self._pedals[message[0] & 0x0F] = message[2]
         return passes
 
     def _lets_beat_in(self, status: int, time_ns: int) -> bool:

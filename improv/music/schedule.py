@@ -12,6 +12,7 @@ from improv.music.timeline import TICKS_PER_BEAT, Timeline
 
 NOTE_OFF, NOTE_ON, CONTROL = 0x80, 0x90, 0xB0
 SUSTAIN, ALL_SOUND_OFF, ALL_NOTES_OFF = 64, 120, 123
+HALF = 64  # of a pedal's way: from here on it is down
 
 OWNERS = MACHINE, THRU, CLICK = 0, 1, 2  # who made a note sound
 
@@ -48,6 +49,10 @@ def is_note_off(message: bytes) -> bool:
     return kind == NOTE_OFF or (kind == NOTE_ON and message[2] == 0)
 
 
+def is_pedal(message: bytes) -> bool:
+    return message[0] & 0xF0 == CONTROL and message[1] == SUSTAIN
+
+
 class Book:
     """What sounds on each channel and pitch, and who made it sound.
 
@@ -72,7 +77,7 @@ class Book:
             return [*restrike, message]
         if is_note_off(message):
             return self._end(owner, channel, message)
-        if message[0] & 0xF0 == CONTROL and message[1] == SUSTAIN:
+        if is_pedal(message):
             pedals = self._pedals.setdefault(channel, set())
             (pedals.add if message[2] > 0 else pedals.discard)(owner)
         return [message]

@@ -35,8 +35,6 @@ class Sweep:
 
     def pop(self, time_ns: int, sounding: Container[tuple[int, int]]) -> list[bytes]:
         """The burst that is due, without the notes (channel from 0, and pitch) that began meanwhile."""
-        if not self._left or time_ns < self._due_ns:
-            return []
         self._due_ns = time_ns + BURST_NS
         burst = [self._left.popleft() for _ in range(min(BURST // 2, len(self._left)))]
         return [m for m in burst if m[0] & 0xF0 != NOTE_OFF or (m[0] & 0x0F, m[1]) not in sounding]
