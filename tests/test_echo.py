@@ -6,6 +6,7 @@ import heapq
 from collections import Counter
 from itertools import count
 from queue import SimpleQueue
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -23,6 +24,7 @@ from improv.music.grid import Grid
 from improv.music.schedule import is_note_off, is_note_on
 from improv.music.timeline import NS, Timeline
 from tests.nets import lively
+from tests.observer import Stamped, sound
 from tests.stage import CHANNEL, Gave, Stage, every, played_on
 
 MS = NS // 1000
@@ -323,3 +325,48 @@ def test_what_is_sent_on_does_not_circulate(delay_ms: int) -> None:
     assert not stage.coming
     sent = [message for _, message in stage.messages]
     assert sum(map(is_note_on, sent)) == sum(map(is_note_off, sent)) <= 12
+
+
+def whatever(dice: Random) -> list[Timed]:
+    """Phrases of notes that overlap and repeat, with pedal and wheel."""
+    now, messages = NS, list[Timed]()
+    for _ in range(dice.randrange(1, 5)):
+        alike = dice.random() < 0.4
+        for _ in range(dice.randrange(1, 20)):
+            pitch, velocity = (
+                (dice.choice((60, 62, 64)), 80) if alike else (dice.randrange(128), dice.randrange(1, 128))
+            )
+            lasts = dice.randrange(5, 400) * MS
+            messages += [(now, on(pitch, velocity)), (now + lasts, off(pitch))]
+            if dice.random() < 0.1:
+                messages += [(now, bytes((0xB0, 64, 127))), (now + lasts, bytes((0xB0, 64, 0)))]
+                messages += [(now + n * 3 * MS, bytes((0xB0, 1, n))) for n in range(40)]
+            now += dice.choice((0, 60, 125, 250, dice.randrange(400))) * MS
+        now += dice.randrange(500, 6_000) * MS
+    return messages
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_is_played_into_a_loop_it_falls_quiet(seed: int) -> None:
+    dice = Random(seed)
+    time = dice.choice((FREE, TRADE, Time(bpm=120.0)))
+    stage = Cabled(time, dice.choice((1, 20, 150, 249)), dice.random() < 0.6, dice.choice((None, 1, 2, 7)))
+    played = whatever(dice)
+    for time_ns, message in played:
+        stage.come(time_ns, message)
+    stage.perform([Retime(0, LINE, jump=True)] if time is TRADE else [], max(played)[0] + 80 * NS)
+    assert stage.engine.resting and not stage.coming
+    assert sound(Stamped(time_ns, tuple(message)) for time_ns, message in stage.messages) == (set(), set())
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_is_played_without_one_is_heard(seed: int) -> None:
+    dice = Random(seed)
+    stage = Cabled(dice.choice((FREE, Time(bpm=120.0))), 5, thru=True)
+    stage.cut = True
+    played = whatever(dice)
+    for time_ns, message in played:
+        stage.come(time_ns, message)
+    stage.perform([], max(played)[0] + NS)
+    assert not stage.echo.believed and not stage.echo.kept_out and not stage.said
+    assert sum(isinstance(event, NoteOn) for event in stage.heard) == sum(is_note_on(message) for _, message in played)
