@@ -9,6 +9,7 @@ import os
 import queue
 import secrets
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -205,8 +206,9 @@ class _Session:
     # On the patchbay's thread
 
     def _unplug_outlet(self) -> None:
+        """Others need not wait until it has ended: its driver may take a second or two."""
         self._inbox.put(OutletLost())
-        self._outlet.close()
+        threading.Thread(target=self._outlet.close, daemon=True).start()
 
     def _plug_outlet(self, name: str | None) -> None:
         """It is cleared first: nobody knows what sounds there."""

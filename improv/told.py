@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import queue
 import sys
 from collections.abc import Iterator
 from logging.handlers import QueueHandler, QueueListener
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from improv.errors import BadInput
 
@@ -24,7 +25,21 @@ NOTHING = logging.CRITICAL + 1
 @contextlib.contextmanager
 def told(verbose: bool, file: Path | None) -> Iterator[None]:
     """For as long as it lasts. Who says something waits for no terminal and no disk. Raises `BadInput`."""
-    terminal = logging.StreamHandler(sys.stderr)
+    with _own_stderr() as stream, _told(logging.StreamHandler(stream), verbose, file):
+        yield
+
+
+def _own_stderr() -> TextIO:
+    """A way to the terminal that stays open while C libraries are kept quiet (`hush`), on whatever thread."""
+    try:
+        descriptor = os.dup(2)
+    except OSError:  # there is none
+        descriptor = os.open(os.devnull, os.O_WRONLY)
+    return os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace", buffering=1)
+
+
+@contextlib.contextmanager
+def _told(terminal: logging.Handler, verbose: bool, file: Path | None) -> Iterator[None]:
     terminal.setFormatter(logging.Formatter("improv: %(message)s"))
     terminal.setLevel(logging.INFO if verbose else logging.WARNING)
     handlers: list[logging.Handler] = [terminal]

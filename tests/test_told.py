@@ -6,11 +6,13 @@ import errno
 import logging
 import os
 import re
+import time
 from pathlib import Path
 
 import pytest
 
 from improv.errors import BadInput
+from improv.hush import hushed
 from improv.told import told
 
 LOG = logging.getLogger("improv")
@@ -24,12 +26,12 @@ def say_all() -> None:
 
 @pytest.mark.parametrize("verbose", [False, True])
 def test_a_turn_is_told_to_who_asks_and_what_goes_wrong_to_all(
-    verbose: bool, capsys: pytest.CaptureFixture[str]
+    verbose: bool, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with told(verbose, None):
         say_all()
     turn = "improv: heard 5 notes, 100% of them\n" * verbose
-    assert capsys.readouterr().err == f"{turn}improv: the clock's ticks stay away\n"
+    assert capfd.readouterr().err == f"{turn}improv: the clock's ticks stay away\n"
 
 
 def test_all_of_it_is_added_to_the_file_with_the_time(tmp_path: Path) -> None:
@@ -50,7 +52,7 @@ def test_a_name_that_is_no_text_is_written_all_the_same(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_is_full_is_said_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def full(handler: logging.FileHandler) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -60,7 +62,7 @@ def test_a_disk_that_is_full_is_said_once(
     with told(False, path):
         for _ in range(5):
             LOG.info("a turn")
-    assert capsys.readouterr().err == f"improv: {path}: nothing more is written there (No space left on device)\n"
+    assert capfd.readouterr().err == f"improv: {path}: nothing more is written there (No space left on device)\n"
 
 
 def test_a_file_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
@@ -76,3 +78,13 @@ def test_afterwards_the_logger_is_as_it_was() -> None:
     with told(True, None):
         assert len(LOG.handlers) == len(before[0]) + 1
     assert (list(LOG.handlers), LOG.level, LOG.propagate) == before
+
+
+def test_what_is_said_while_libraries_are_kept_quiet_is_not_lost(capfd: pytest.CaptureFixture[str]) -> None:
+    with told(False, None), hushed():
+        say_all()
+        said = ""
+        for _ in range(2000):
+            said = said or capfd.readouterr().err
+            time.sleep(0.0 if said else 0.001)
+    assert said == "improv: the clock's ticks stay away\n"

@@ -224,8 +224,9 @@ class Input:
         # thread, and that for the interpreter, which is not let go meanwhile.
         self._port.cancel_callback()
         time.sleep(CALLBACK_S)
-        self._port.close_port()
-        self._port.delete()
+        with hushed():
+            self._port.close_port()
+            self._port.delete()
 
 
 class Output:
