@@ -11,6 +11,7 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "channels.thru": (1, 16),
     "channels.click": (1, 16),
 }
+ORDERED = (("turns.shortest_silence_s", "turns.longest_silence_s"), ("belts.lowest", "belts.highest"))
 CHOICES = {
     "ports.api": ("auto", "alsa", "jack", "coremidi", "winmm"),
     "mode": ("answer", "trade"),
@@ -198,8 +200,7 @@ def load(path: Path | None = None) -> Settings:
 
 def of(values: Mapping[Any, Any], source: str) -> Settings:
     """Settings that were written down as nested mappings. Raises `BadSetting`, which names the source."""
-    settings: Settings = _merge(Settings(), values, lambda key: f"{source}: `{key}`")
-    return settings
+    return _settings(Settings(), values, source)
 
 
 # The command line's name of each setting that has one.
@@ -255,17 +256,6 @@ def check_together(settings: Settings) -> None:
     """Refuse settings that are good one by one, but not together. Raises `BadSetting`."""
     _check_beat(settings)
     _check_controls(settings.controls)
-    turns = settings.turns
-    if turns.shortest_silence_s > turns.longest_silence_s:
-        raise BadSetting(
-            f"`turns.shortest_silence_s` is {turns.shortest_silence_s:g}, above `turns.longest_silence_s`, "
-            f"which is {turns.longest_silence_s:g}; change one of them"
-        )
-    belts = settings.belts
-    if belts.lowest > belts.highest:
-        raise BadSetting(
-            f"`belts.lowest` is {belts.lowest}, above `belts.highest`, which is {belts.highest}; change one of them"
-        )
 
 
 def _check_beat(settings: Settings) -> None:
@@ -322,8 +312,17 @@ def _read(path: Path, base: Settings) -> Settings:
         return base
     if not isinstance(values, dict):
         raise BadSetting(f"{path}: settings are `key: value` lines")
-    merged: Settings = _merge(base, values, lambda key: f"{path}: `{key}`")
-    return merged
+    return _settings(base, values, str(path))
+
+
+def _settings(base: Settings, values: Mapping[Any, Any], source: str) -> Settings:
+    """Settings with those of a source over them."""
+    settings: Settings = _merge(base, values, lambda key: f"{source}: `{key}`")
+    for low, high in ORDERED:
+        least, most = attrgetter(low)(settings), attrgetter(high)(settings)
+        if least > most:
+            raise BadSetting(f"{source}: `{low}` is {least:g}, above `{high}`, which is {most:g}; change one of them")
+    return settings
 
 
 def _merge(base: Any, values: Mapping[Any, Any], label: Callable[[str], str], room: str = "") -> Any:

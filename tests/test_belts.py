@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from improv.config import Settings
 from improv.engine import Engine, Musicianship, Time
+from improv.midi import files
 from improv.midi.outlet import Sent
 from improv.music.belts import Belts, Pace
 from improv.music.events import Ask, Heard, NoteOff, NoteOn, Pedal, Retime, TurnBegins
@@ -25,6 +27,7 @@ from improv.net.stream import Net
 from improv.render import perform
 from tests.nets import FlatNet, MadNet, lively
 from tests.stage import Faults, Show, Stage, every, notes, played_on
+from tests.test_render import render, seed
 from tests.test_time import ASKS, BY_HAND, KEYS, SESSION, SETTINGS, SHIFTS, TUNES, Act, happening, script
 
 MS = NS // 1000
@@ -201,6 +204,22 @@ def test_the_belts_hold_offline_too() -> None:
     strokes = [event for event in played if isinstance(event, NoteOn)]
     assert strokes and all(50 <= note.pitch <= 70 and note.velocity <= 71 for note in strokes)
     assert played[-1].time_ns - strokes[0].time_ns <= 2.5 * NS
+
+
+def test_the_network_that_ships_plays_one_voice_on_a_bass_synthesiser(tmp_path: Path) -> None:
+    config, out = tmp_path / "bass.yaml", tmp_path / "out.mid"
+    config.write_text("belts: {voices: 1, notes_per_s: 6, loudest: 100, lowest: 28, highest: 55, longest_note_s: 0.5}")
+    render(seed(tmp_path), "-o", out, "--config", config, "--notes", 40, "--only-answer", "--temperature", 2)
+    score, sounding = files.read(out), set[int]()
+    for event in score.events:
+        if isinstance(event, NoteOn):
+            assert not sounding and 28 <= event.pitch <= 55 and event.velocity <= 100
+            sounding.add(event.pitch)
+        elif isinstance(event, NoteOff):
+            sounding.discard(event.pitch)
+    onsets = [event.time_ns for event in score.events if isinstance(event, NoteOn)]
+    assert len(onsets) == 40
+    assert all(later - sooner >= NS - MS for sooner, later in zip(onsets, onsets[6:], strict=False))
 
 
 def test_a_length_that_is_asked_for_may_be_longer() -> None:

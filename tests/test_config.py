@@ -82,6 +82,8 @@ def test_a_file_and_flags_go_over_the_defaults(tmp_path: Path) -> None:
         ("belts: {loudest: 1}", "must be from 2 to 127"),
         ("belts: {longest_note_s: 0.2}", "must be from 0.25 to 600"),
         ("belts: {longest_answer_s: .inf}", "must be from 1 to 600"),
+        ("belts: {lowest: 109}", r"my\.yaml: `belts\.lowest` is 109, above `belts\.highest`, which is 108; change one"),
+        ("turns: {shortest_silence_s: 2}", r"yaml: `turns\.shortest_silence_s` is 2, above `turns\.longest_silence_s`"),
         ("channels: {output: 17}", "must be from 1 to 16"),
         ("channels: {output: true}", "whole number"),
         ("temperature: warm", "must be a number"),
@@ -196,8 +198,6 @@ TOGETHER = [
     ("{controls: {transport: 9}, beat: {clock: link}}", "`controls.transport`: with --clock link the session gives"),
     ("controls: {turn: 67, tap: 67}", "--turn-cc (`controls.turn`) and --tap-cc (`controls.tap`) are both contr"),
     ("controls: {clock_offset: 0, out_latency: 0}", "`controls.clock_offset` and `controls.out_latency` are both"),
-    ("belts: {lowest: 109}", "`belts.lowest` is 109, above `belts.highest`, which is 108; change one of them"),
-    ("turns: {shortest_silence_s: 2}", "`turns.shortest_silence_s` is 2, above `turns.longest_silence_s`, which is"),
 ]
 
 
