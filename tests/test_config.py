@@ -178,8 +178,8 @@ def test_the_outputs_latency_reaches_the_engine() -> None:
 
 
 def test_each_control_is_known_by_its_number(tmp_path: Path) -> None:
-    text = "controls: {turn: 0, tap: 20, transport: 21, clock_offset: 22, out_latency: 119}"
-    numbers = {0: "turn", 20: "tap", 21: "transport", 22: "clock_offset", 119: "out_latency"}
+    text = "controls: {turn: 0, tap: 20, transport: 21, clock_offset: 22, panic: 30, out_latency: 119}"
+    numbers = {0: "turn", 20: "tap", 21: "transport", 22: "clock_offset", 30: "panic", 119: "out_latency"}
     assert config.load(written(tmp_path, text)).controls.numbers == numbers
     assert override(Settings(), turn_cc=67, tap_cc=20).controls.numbers == {67: "turn", 20: "tap"}
     assert Settings().controls.numbers == {}
