@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -56,19 +57,22 @@ class Outputs(NamedTuple):
 
     def check(self, seed: Path | None = None) -> None:
         """Found before any work is done: nothing is opened, so what is there stays as it was."""
-        taken = {} if seed is None else {seed.resolve(): "the seed"}
+        taken = {} if seed is None else {os.path.realpath(seed): "the seed"}
         for path in self:
             if path is None:
                 continue
             _check_writable(path)
-            if path.resolve() in taken:
-                raise BadInput(f"{path}: this is {taken[path.resolve()]} as well; give each file a name of its own")
-            taken[path.resolve()] = "another output"
+            place = os.path.realpath(path)
+            if place in taken:
+                raise BadInput(f"{path}: this is {taken[place]} as well; give each file a name of its own")
+            taken[place] = "another output"
 
 
 def _check_writable(path: Path) -> None:
     folder = path.absolute().parent
     try:
+        with contextlib.suppress(FileNotFoundError):
+            path.stat()
         if path.is_dir():
             raise BadInput(f"{path}: this is a folder; name a file in it")
         if path.exists() and not path.is_file():

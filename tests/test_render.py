@@ -284,6 +284,12 @@ def test_each_output_has_a_name_of_its_own(tmp_path: Path) -> None:
     refused("render", source, "-o", tmp_path / ("o" * 300))
 
 
+def test_a_link_to_itself_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    assert "loop: it cannot be read" in refused("render", tmp_path / "loop", "-o", tmp_path / "o.mid")
+    assert "loop: it cannot be written" in refused("render", seed(tmp_path), "-o", tmp_path / "loop")
+
+
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
     (tmp_path / "link.mid").symlink_to(tmp_path / "there.mid")
     render(seed(tmp_path), "-o", tmp_path / "link.mid")

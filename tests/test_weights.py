@@ -43,6 +43,14 @@ def test_a_set_loads_by_its_path(copy: Path) -> None:
     assert weights.load(str(copy))[0].name == "mine"
 
 
+def test_a_link_to_itself_in_the_place_of_the_weights_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "weights").symlink_to("weights")
+    monkeypatch.chdir(tmp_path)
+    assert weights.find("open").parent == shipped.folder("weights")
+
+
 def damage_card(folder: Path) -> None:
     (folder / "card.yaml").write_text("notice: [")
 

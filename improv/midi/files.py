@@ -217,7 +217,7 @@ def write(path: Path, parts: Iterable[Part], timelines: Sequence[Timeline] = (Ti
     midi = mido.MidiFile(ticks_per_beat=PPQN)
     tracks = [_tempo_track(timelines), *(_note_track(part, timelines) for part in parts)]
     midi.tracks.extend(map(_with_waits_that_fit, tracks))  # written as they are made: an object a message is much
-    place = path.resolve()  # a link stays a link
+    place = Path(os.path.realpath(path))  # a link stays a link
     with tempfile.NamedTemporaryFile(dir=place.parent, prefix=".improv-", delete=False) as partial:
         try:
             midi.save(file=partial)

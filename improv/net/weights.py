@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -101,10 +102,10 @@ def _rounded(count: int) -> str:
 
 def folders() -> list[Path]:
     """Every set of weights found: in ./weights, then those that came with the program."""
-    places = dict.fromkeys((Path("weights").resolve(), shipped.folder("weights").resolve()))
+    places = dict.fromkeys(map(os.path.realpath, ("weights", shipped.folder("weights"))))
     found: dict[str, Path] = {}
     for place in places:
-        for card in sorted(place.glob("*/card.yaml")):
+        for card in sorted(Path(place).glob("*/card.yaml")):
             found.setdefault(card.parent.name, card.parent)
     return list(found.values())
 
