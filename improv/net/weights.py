@@ -102,7 +102,7 @@ def _rounded(count: int) -> str:
 
 def folders() -> list[Path]:
     """Every set of weights found: in ./weights, then those that came with the program."""
-    places = dict.fromkeys(map(os.path.realpath, ("weights", shipped.folder("weights"))))
+    places = dict.fromkeys((os.path.realpath("weights"), os.path.realpath(shipped.folder("weights"))))
     found: dict[str, Path] = {}
     for place in places:
         for card in sorted(Path(place).glob("*/card.yaml")):
