@@ -115,6 +115,10 @@ def infinite_card(folder: Path) -> None:
     (folder / "card.yaml").write_text((folder / "card.yaml").read_text() + "\nstyles: {a: .inf}\n")
 
 
+def broken_fingerprint(folder: Path) -> None:
+    change_card(folder, fingerprint="a\nb")
+
+
 def change_fingerprint(folder: Path) -> None:
     card = folder / "card.yaml"
     card.write_text(card.read_text().replace(codec.FINGERPRINT, "0123456789abcdef"))
@@ -160,6 +164,7 @@ class Widened(stepper._Graph):
         (swap_heads, "damaged"),
         (infinite_card, "damaged"),
         (change_fingerprint, "another alphabet"),
+        (broken_fingerprint, "card.yaml is damaged"),
         (strange_style, r"styles that this version of improv does not know \(polka\)"),
         (shutil.rmtree, "no such set"),
     ],
