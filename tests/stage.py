@@ -160,7 +160,7 @@ class Stage:
         if isinstance(report, Sent):
             self._show.sent.append(report)
             self._keep(report)
-        else:
+        elif isinstance(report, Late):
             self._show.late.append(report)
             self._thinker.post(self._outlet_ns, report)
 

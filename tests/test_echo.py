@@ -370,3 +370,17 @@ def test_whatever_is_played_without_one_is_heard(seed: int) -> None:
     stage.perform([], max(played)[0] + NS)
     assert not stage.echo.believed and not stage.echo.kept_out and not stage.said
     assert sum(isinstance(event, NoteOn) for event in stage.heard) == sum(is_note_on(message) for _, message in played)
+
+
+@pytest.mark.parametrize("delay_ms", [2, 100])
+def test_a_flood_into_a_loop_ebbs_away(delay_ms: int) -> None:
+    stage = Cabled(FREE, delay_ms, thru=True)
+    for n in range(10_000):
+        stage.come(NS + n * NS // 10_000, on(n * 7 % 128, 1 + n % 127))
+    for n in range(128):
+        stage.come(2 * NS + n * MS, off(n))
+    stage.perform([], 10 * NS)
+    stage.perform(played_on(Timeline(origin_ns=10 * NS), every(0.5, 0, 6)), 40 * NS)
+    assert not stage.coming and stage.engine.resting
+    assert sound(Stamped(time_ns, tuple(message)) for time_ns, message in stage.messages) == (set(), set())
+    assert stage.answers()[-1] > 5
