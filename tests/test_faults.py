@@ -177,9 +177,10 @@ def test_a_keyboard_that_dies_with_keys_down_holds_nothing(env: Env) -> None:
         assert scene.daemon.err.wait(lambda: bool(scene.daemon.err.lines), NOTICED_S)
         assert "went away" in scene.daemon.err.lines[0]
         assert scene.observer.wait(lambda: not any(scene.observer.sound(channel=PLAYER)), 1.0)
-        signalled_ns = scene.daemon.signal(signal.SIGTERM)
+        scene.daemon.signal(signal.SIGTERM)
         assert scene.daemon.wait() == 0
-        scene.falls_silent(signalled_ns)
+        # As it loses a client JACK may lose a message on its way to the observer: here the synthesiser tells.
+        assert scene.synth.falls_silent()
 
 
 def test_a_synthesiser_that_dies_is_missed_and_the_end_is_in_good_order(env: Env) -> None:
@@ -191,6 +192,7 @@ def test_a_synthesiser_that_dies_is_missed_and_the_end_is_in_good_order(env: Env
             assert scene.daemon.err.wait(lambda: len(scene.daemon.err.lines) == 2, NOTICED_S), scene.daemon.err.lines
             scene.keys.play(at_once([0x80, 40, 0], [0xB0, 64, 0]))
             scene.observer.connect()
+            scene.observer.received.clear()
             again = scene._replace(synth=synth)
             assert again.answers()
             signalled_ns = scene.daemon.signal(signal.SIGTERM)
