@@ -131,7 +131,7 @@ def listen(
             mode=mode, bars=bars, enter=enter, grid=grid, quantize=quantize, out_latency_ms=out_latency_ms,
             record=record, verbose=verbose, log_file=log_file, **{"in": source, "out": sink},
         )  # fmt: skip
-        from improv import daemon
+        from improv.live import daemon
 
         raise typer.Exit(daemon.listen(settings, _card(settings)))
 

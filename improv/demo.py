@@ -15,10 +15,11 @@ from improv.clock import now_ns
 from improv.config import Settings
 from improv.engine import Engine
 from improv.errors import BadInput
-from improv.loop import Inbox, Loop, be_prompt
+from improv.live.loop import Inbox, Loop, be_prompt
 from improv.midi import wire
 from improv.midi.ears import Ears
-from improv.midi.outlet import Report, Sent, ThreadOutlet
+from improv.midi.frames import Report, Sent
+from improv.midi.outlet import ThreadOutlet
 from improv.midi.recorder import Recorder
 from improv.music.echo import Echo
 from improv.music.events import NoteOff, NoteOn

@@ -16,9 +16,11 @@ from improv import child
 from improv.clock import now_ns
 from improv.config import Settings
 from improv.engine import Engine, Musicianship
-from improv.loop import Inbox, Loop, Quit, be_prompt
+from improv.live.loop import Inbox, Loop, Quit, be_prompt
+from improv.live.tally import Histogram, Tally, percentile
 from improv.midi import ports, wire
-from improv.midi.outlet import PLAY, TURN, Frame, ProcessOutlet, Report, Sent, Target, ThreadOutlet
+from improv.midi.frames import PLAY, TURN, Frame, Report, Sent
+from improv.midi.outlet import ProcessOutlet, Target, ThreadOutlet
 from improv.music.events import NoteOff, NoteOn
 from improv.music.timeline import Timeline
 from improv.music.turns import TurnRules
@@ -26,7 +28,6 @@ from improv.net import weights
 from improv.net.codec import OFF, Token
 from improv.net.sampler import Sampling
 from improv.net.stream import Limits, Net, Reader
-from improv.tally import Histogram, Tally, percentile
 
 NOTES = 200
 SPACING_NS = 15_000_000

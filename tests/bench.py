@@ -27,9 +27,9 @@ from ai_edge_litert.interpreter import Interpreter
 
 from improv import doctor
 from improv.errors import BadInput
+from improv.live.tally import percentile
 from improv.net import weights
 from improv.net.stepper import GRAPHS, Stepper
-from improv.tally import percentile
 from tests import bench_time, jack
 from tests.figures import Figure, Section, both
 from tests.jack import Daemon, Env, Phrase, Player, loads

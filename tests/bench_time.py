@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from improv import doctor
-from improv.midi.outlet import BEAT, Duties, Frame, Target, pack_frame, retime_frame
+from improv.live.tally import percentile
+from improv.midi.desk import Duties
+from improv.midi.frames import BEAT, Frame, pack_frame, retime_frame
+from improv.midi.outlet import Target
 from improv.music.events import Retime
 from improv.music.follower import Follower
 from improv.music.timeline import Timeline
-from improv.tally import percentile
 from tests import clocks, jack
 from tests.figures import Figure, Section, both, busy, spread
 from tests.jack import PPQN, Daemon, Env, Master, Phrase, Player

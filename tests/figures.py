@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from improv.tally import percentile
+from improv.live.tally import percentile
 
 
 class Figure(NamedTuple):

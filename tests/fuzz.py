@@ -31,7 +31,7 @@ from improv import catalogue, config, door, render, replay, shipped
 from improv.engine import Engine, Musicianship, Time
 from improv.errors import BadInput
 from improv.midi import ears, files, log, wire
-from improv.midi.outlet import PANIC, Frame
+from improv.midi.frames import PANIC, Frame
 from improv.midi.recorder import Recorder
 from improv.midi.smf import BadMidi
 from improv.music.belts import Belts

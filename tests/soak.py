@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from improv.tally import percentile
+from improv.live.tally import percentile
 from tests import jack
 from tests.bench_time import BPM, DRUMS, LISTEN, TRADE, Onset, fitted, trade
 from tests.cycles import ENDS, Cycle, cycles

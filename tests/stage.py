@@ -15,9 +15,10 @@ from typing import NamedTuple
 import numpy as np
 
 from improv.engine import Engine, Musicianship
-from improv.loop import Loop
+from improv.live.loop import Loop
 from improv.midi import log
-from improv.midi.outlet import NO_DUTIES, Duties, Frame, Report, Sent, _Desk
+from improv.midi.desk import NO_DUTIES, Desk, Duties
+from improv.midi.frames import Frame, Report, Sent
 from improv.music.events import Heard, Late, NoteOff, NoteOn, Played
 from improv.music.schedule import is_note_off, is_note_on
 from improv.music.timeline import NS, TICKS_PER_BEAT, Timeline
@@ -133,7 +134,7 @@ class Stage:
         self._loop = Loop(self._engine, SimpleQueue(), self, CHANNEL)
         grid_ticks, latency_ns = musicianship.time.grid.step_ticks, musicianship.out_latency_ns
         duties = duties._replace(grid_ticks=grid_ticks, latency_ns=latency_ns)
-        self._desk = _Desk(self._send, self._report, duties, lambda: self._outlet_ns)
+        self._desk = Desk(self._send, self._report, duties, lambda: self._outlet_ns)
         self._outlet_ns = 0  # the outlet's time
         self._thinker = _Player(faults.engine_late_ns, faults.engine_stalls, faults.seed)
         self._sender = _Player(faults.outlet_late_ns, faults.outlet_stalls, faults.seed + 1)

@@ -24,6 +24,16 @@ MAY_IMPORT = {
     "improv.soloist": {"improv.music", "improv.net"},
     "improv.engine": {"improv.soloist", "improv.music", "improv.net"},
     "improv.plot": {"improv.music"},
+    "improv.live": {
+        "improv.recording",
+        "improv.config",
+        "improv.engine",
+        "improv.net",
+        "improv.midi",
+        "improv.music",
+        "improv.clock",
+        "improv.errors",
+    },
 }
 TRAIN_MAY_IMPORT = {
     "train.corpora": set(),
@@ -84,7 +94,7 @@ def test_only_ports_knows_the_driver() -> None:
 @pytest.mark.parametrize(
     ("module", "absent"),
     [
-        ("improv.daemon", {"tensorflow", "keras", "matplotlib", "pretty_midi", "scipy", "torch"}),
+        ("improv.live.daemon", {"tensorflow", "keras", "matplotlib", "pretty_midi", "scipy", "torch"}),
         ("improv.midi.outlet", {"numpy", "mido", "typer", "yaml", "ai_edge_litert"}),
         ("improv.cli", {"numpy", "matplotlib", "rtmidi"}),
     ],

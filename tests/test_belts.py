@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from improv.config import Settings
 from improv.engine import Engine, Musicianship, Time
 from improv.midi import files
-from improv.midi.outlet import Sent
+from improv.midi.frames import Sent
 from improv.music.belts import Belts, Pace
 from improv.music.events import Ask, Heard, NoteOff, NoteOn, Pedal, Retime, TurnBegins
 from improv.music.grid import Grid

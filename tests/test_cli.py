@@ -18,10 +18,10 @@ from improv import demo
 from improv.cli import app
 from improv.config import FLAGS, BeatSettings, Settings, override
 from improv.errors import BadInput
+from improv.live.wiring import find_ports
 from improv.midi import files, sound, wire
 from improv.music.events import NoteOff, NoteOn
 from improv.music.timeline import Timeline
-from improv.wiring import find_ports
 
 NO_SERVER = {**os.environ, "JACK_DEFAULT_SERVER": "improv-none", "JACK_NO_START_SERVER": "1"}
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from improv.commentary import Commentary
 from improv.engine import Musicianship, Time
+from improv.live.commentary import Commentary
 from improv.midi import wire
+from improv.midi.frames import Sent
 from improv.midi.log import Gave, Silence, Step
-from improv.midi.outlet import Sent
 from improv.music.events import NoteOff, NoteOn, TurnBegins, Yield
 from improv.music.schedule import is_note_on
 from improv.music.timeline import NS, Timeline

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from improv import doctor
-from improv.midi.outlet import Report, ThreadOutlet
+from improv.midi.frames import Report
+from improv.midi.outlet import ThreadOutlet
 from tests.nets import lively
 
 FIGURES = {

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from improv.midi import wire
 from improv.midi.ears import Ears, clock_ears
-from improv.midi.outlet import FORWARD, PANIC, Frame
+from improv.midi.frames import FORWARD, PANIC, Frame
 from improv.music import events
 from improv.music.echo import Echo
 from improv.music.events import (

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from improv.engine import Engine, Musicianship, Time
-from improv.loop import Loop
+from improv.live.loop import Loop
 from improv.midi import wire
 from improv.midi.ears import Ears
-from improv.midi.outlet import Frame
+from improv.midi.frames import Frame
 from improv.music.echo import ENOUGH, SUSPECT, TOO_MANY, WINDOW_NS, Echo
 from improv.music.events import Heard, Late, NoteOff, NoteOn, Played, Retime, Yield
 from improv.music.gate import Gate

@@ -18,10 +18,12 @@ from typing import NamedTuple
 import pytest
 
 from improv.engine import Engine, Musicianship, Time
-from improv.loop import Loop
+from improv.live.loop import Loop
+from improv.live.tally import percentile
 from improv.midi import wire
+from improv.midi.desk import Duties
 from improv.midi.ears import Ears
-from improv.midi.outlet import Duties, Frame
+from improv.midi.frames import Frame
 from improv.music.echo import Echo
 from improv.music.events import (
     Ask,
@@ -44,7 +46,6 @@ from improv.music.events import (
 from improv.music.gate import Gate
 from improv.music.grid import Grid
 from improv.music.timeline import NS, Timeline
-from improv.tally import percentile
 from tests.nets import FlatNet, lively
 from tests.stage import CHANNEL, Show, Stage, every, notes, played_on
 

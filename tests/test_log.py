@@ -14,8 +14,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from improv.midi import files, log, recorder, wire
+from improv.midi.frames import Sent
 from improv.midi.log import BadLog, Gave, Header, Log, Record, Silence, Step
-from improv.midi.outlet import Sent
 from improv.midi.recorder import recover
 from improv.music.events import Heard, InputLost, NoteOff, NoteOn, Pedal, Played, Retime
 from improv.music.timeline import NS, Timeline

@@ -17,38 +17,29 @@ from hypothesis import strategies as st
 
 from improv.clock import now_ns
 from improv.midi import wire
-from improv.midi.outlet import (
+from improv.midi.desk import NO_DUTIES, SPIN_NS, TICK_SPIN_NS, Desk, Duties
+from improv.midi.frames import (
     BEAT,
     FORWARD,
-    HEARTBEAT_LOST_NS,
-    HEARTBEAT_NS,
     LATENCY,
     LEAVE,
     LET_GO,
-    NO_DUTIES,
     PANIC,
     PLAY,
-    SPIN_NS,
-    TICK_SPIN_NS,
     TURN,
     YIELD,
-    Duties,
     Frame,
-    ProcessOutlet,
     Report,
     Sent,
     Skipped,
-    Target,
-    ThreadOutlet,
-    _Desk,
     frames,
     pack_frame,
     pack_report,
     reports,
     retime_frame,
     retime_of,
-    serve,
 )
+from improv.midi.outlet import HEARTBEAT_LOST_NS, HEARTBEAT_NS, ProcessOutlet, Target, ThreadOutlet, serve
 from improv.midi.ports import PortError
 from improv.music.events import Late, Retime
 from improv.music.pulse import CONTINUE, SONG_POSITION, START, STOP, TICK
@@ -576,7 +567,7 @@ def test_a_port_that_is_not_there_is_one_sentence(synth: Player) -> None:
 
 
 def test_before_a_tick_it_spins_for_less_long_than_before_a_note() -> None:
-    desk = _Desk(lambda _: None, lambda _: None, Duties(clock=True), lambda: 0)
+    desk = Desk(lambda _: None, lambda _: None, Duties(clock=True), lambda: 0)
     assert desk.spin_ns == SPIN_NS
     desk.take(retime_frame(Retime(0, Timeline(120.0, 100 * MS, metric=True), jump=True)))
     assert desk.deadline() is not None and desk.spin_ns == TICK_SPIN_NS

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from improv.midi import files, wire
+from improv.midi.frames import Sent
 from improv.midi.log import Gave, Step
-from improv.midi.outlet import Sent
 from improv.midi.recorder import Recorder
 from improv.music.conductor import Change, Conductor
 from improv.music.events import (

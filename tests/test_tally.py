@@ -8,11 +8,11 @@ import re
 import numpy as np
 import pytest
 
+from improv.live.tally import Histogram, Tally, percentile
 from improv.midi import wire
-from improv.midi.outlet import Sent
+from improv.midi.frames import Sent
 from improv.music.events import Late, NoteOff, NoteOn, Retime, TurnBegins
 from improv.music.timeline import NS, Timeline
-from improv.tally import Histogram, Tally, percentile
 
 MS = 1_000_000
 SHARES = (0.5, 0.95, 0.99)

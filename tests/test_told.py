@@ -13,7 +13,7 @@ import pytest
 
 from improv.errors import BadInput
 from improv.hush import hushed
-from improv.told import told
+from improv.live.told import told
 
 LOG = logging.getLogger("improv")
 

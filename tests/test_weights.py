@@ -11,9 +11,10 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from improv import cli, daemon, demo, render, shipped
+from improv import cli, demo, render, shipped
 from improv.cli import app
 from improv.errors import BadInput
+from improv.live import daemon
 from improv.music.timeline import Timeline
 from improv.net import codec, stepper, weights
 from improv.net.sampler import Sampling, draw

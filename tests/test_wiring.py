@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from improv.config import Settings, override
-from improv.wiring import Wiring
+from improv.live.wiring import Wiring
 
 WIRING = Wiring("jack", "keys:out", "synth:in", builtin=False, thru=False)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from improv.clock import now_ns
 from improv.midi import wire
-from improv.midi.outlet import FORWARD, PANIC, Frame
+from improv.midi.frames import FORWARD, PANIC, Frame
 from improv.music.echo import Echo
 from improv.music.events import Ask, ClockOffset, Heard, Late, OutLatency, Panic, Played, Tap, Transport
 from improv.music.gate import PRESS, Gate

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from improv.errors import BadInput
 from improv.midi import wire
-from improv.midi.outlet import Sent
+from improv.midi.frames import Sent
 from improv.music import events
 from improv.music.events import Heard, Played, Retime
 from improv.music.timeline import NS, Timeline

@@ -12,227 +12,24 @@ import json
 import os
 import queue
 import signal
-import struct
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import IO, Any, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 from improv import child
 from improv.clock import now_ns
 from improv.midi import ports
+from improv.midi.desk import NO_DUTIES, Clock, Desk, Duties
+from improv.midi.frames import BEAT, LEAVE, Frame, Report, frames, pack_frame, pack_report, reports
 from improv.midi.pace import paced
-from improv.music.events import Late, Retime
-from improv.music.latest import Latest, is_continuous
-from improv.music.pulse import Click, MidiClock
-from improv.music.schedule import CLICK, MACHINE, THRU, Schedule
-from improv.music.sweep import Sweep, everything_off
-from improv.music.timeline import TICKS_PER_BEAT, Timeline
 
-SPIN_NS = 800_000  # sleep until so long before an event, then spin: a sleep alone wakes too late
-TICK_SPIN_NS = 250_000  # before a tick, which is more often and matters less: slaves smooth what they hear
 HEARTBEAT_NS = 250_000_000
 HEARTBEAT_LOST_NS = 1_000_000_000
 CLOSE_S = 3.0
 DRAIN_S = 0.05  # a driver sends what it was given within a few of its periods
-
-PLAY, FORWARD, YIELD, LET_GO, BEAT, LEAVE, TURN, RETIME, LATENCY, PANIC = range(10)
-_FRAME = struct.Struct("<qBB36s")  # due or stamp in ns, command, length, message
-_LINE = struct.Struct("<dqddBB??")  # a timeline: tempo, origin in ns and in beats, bar, metre, metric; and a jump
-# Sent: due, sent, -, -, -, length, message; Late: time, turn, late, shift, thinned, ended, -; Skipped: values
-_REPORT = struct.Struct("<BqqqqHB3s")
-_SENT, _LATE, _SKIPPED = range(3)
-
-Clock = Callable[[], int]
-
-
-class Frame(NamedTuple):
-    time_ns: int
-    command: int
-    message: bytes = b""
-
-
-def retime_frame(retime: Retime) -> Frame:
-    line = retime.timeline
-    packed = _LINE.pack(
-        line.bpm, line.origin_ns, line.origin_beat, line.bar_beat, *line.metre, line.metric, retime.jump
-    )
-    return Frame(retime.time_ns, RETIME, packed)
-
-
-def retime_of(frame: Frame) -> Retime:
-    bpm, origin_ns, origin_beat, bar_beat, beats, unit, metric, jump = _LINE.unpack(frame.message)
-    return Retime(frame.time_ns, Timeline(bpm, origin_ns, origin_beat, metric, bar_beat, (beats, unit)), jump)
-
-
-class Sent(NamedTuple):
-    """One of the machine's events as it really went out."""
-
-    due_ns: int
-    sent_ns: int
-    message: bytes
-
-
-class Skipped(NamedTuple):
-    """Values of controllers were not sent, for later ones took their place: told at the first one, and at the end."""
-
-    values: int
-
-
-Report = Sent | Late | Skipped
-
-
-class Duties(NamedTuple):
-    """What the outlet does besides sending what it is told."""
-
-    clock: bool = False  # sends the ticks of a MIDI clock
-    click_channel: int | None = None  # sends a click
-    grid_ticks: int = TICKS_PER_BEAT // 4  # by which late answers move under a clock
-    latency_ns: int = 0  # sends everything so much before its time
-
-
-NO_DUTIES = Duties()
-
-
-class _Desk:
-    """What is due of the machine, the clock and the click, and what is sent for each frame.
-
-    It lives `latency_ns` ahead of the clock: what is due then is sent now.
-    """
-
-    def __init__(
-        self, send: Callable[[bytes], None], report: Callable[[Report], None], duties: Duties, clock: Clock
-    ) -> None:
-        self._send, self._report, self._clock = send, report, clock
-        self._schedule = Schedule(duties.grid_ticks)
-        self._ticks = MidiClock() if duties.clock else None
-        self._click = Click(duties.click_channel) if duties.click_channel is not None else None
-        self._latest = Latest()
-        self._sweep = Sweep()
-        self._latency_ns = duties.latency_ns
-
-    def now(self) -> int:
-        return self._clock() + self._latency_ns
-
-    def deadline(self) -> int | None:
-        """When something is to be sent, by the clock itself."""
-        first = self._first()
-        return None if first is None else first[0]
-
-    @property
-    def spin_ns(self) -> int:
-        """How long before the deadline to be awake."""
-        first = self._first()
-        return SPIN_NS if first is None else first[1]
-
-    def _first(self) -> tuple[int, int] | None:
-        """When something is due, and how long before to be awake: of what is due together, for the most precise."""
-        ahead_ns = self._latency_ns
-        parts = (
-            (self._schedule, SPIN_NS, ahead_ns),
-            (self._click, SPIN_NS, ahead_ns),
-            (self._ticks, TICK_SPIN_NS, ahead_ns),
-            (self._latest, 0, 0),
-            (self._sweep, 0, 0),
-        )
-        dues = ((None if part is None else part.deadline(), spin, ahead) for part, spin, ahead in parts)
-        found = ((due - ahead, spin) for due, spin, ahead in dues if due is not None)
-        return min(found, key=lambda first: (first[0], -first[1]), default=None)
-
-    def take(self, frame: Frame) -> None:
-        """Do what a frame says."""
-        if frame.command == PLAY:
-            self._schedule.put(frame.time_ns, MACHINE, frame.message)
-        elif frame.command == FORWARD:
-            self._forward(frame.message)
-        elif frame.command == YIELD:
-            self._play(self._schedule.drop(MACHINE))
-        elif frame.command == LET_GO:
-            self._send_all(self._schedule.drop(THRU))
-        elif frame.command == TURN:
-            self._schedule.begin_turn(frame.time_ns)
-        elif frame.command == RETIME:
-            self._retime(retime_of(frame))
-        elif frame.command == PANIC:
-            self._play(self._schedule.drop(MACHINE))
-            self._send_all(self._schedule.silence())
-            self._sweep.begin(self._clock(), everything_off())
-        elif frame.command == LATENCY:
-            self._latency_ns = frame.time_ns
-            self._run_schedule(self.now(), in_time=True)  # what is due all at once now is not late
-
-    def run(self) -> None:
-        """Send all that is due."""
-        now = self.now()
-        while self._ticks is not None and _is_due(self._ticks.deadline(), now):
-            self._send_all(self._ticks.pop(now))
-        while self._click is not None and _is_due(self._click.deadline(), now):
-            for beat in self._click.pop(now):
-                self._schedule.put(beat.due_ns, CLICK, beat.message)
-        self._run_schedule(now)
-        self._send_all(self._latest.pop(self._clock()))
-        if _is_due(self._sweep.deadline(), self._clock()):
-            self._send_all(self._sweep.pop(self._clock(), self._schedule.book.sounding))
-
-    def _run_schedule(self, now: int, in_time: bool = False) -> None:
-        while _is_due(self._schedule.deadline(), now):
-            if not in_time and (late := self._schedule.catch_up(now)) is not None:
-                self._late(late)
-            elif (due := self._schedule.pop(now)) is not None:
-                messages = self._schedule.book.enter(due.owner, due.message)
-                self._play(messages, due.due_ns) if due.owner == MACHINE else self._send_all(messages)
-
-    def fall_silent(self) -> None:
-        self._play(self._schedule.drop(MACHINE))
-        self._send_all(self._schedule.silence())
-        if self._ticks is not None:
-            self._send_all(self._ticks.stop())
-        self._send_all(self._latest.flush())
-        self._send_all(self._sweep.flush())
-        if self._latest.skipped:
-            self._report(Skipped(self._latest.skipped))
-
-    def _forward(self, message: bytes) -> None:
-        """Notes at once; of what moves continuously no more than is of use."""
-        for one in self._schedule.book.enter(THRU, message):
-            if not is_continuous(one):
-                self._send(one)
-                continue
-            none_before = not self._latest.skipped
-            self._send_all(self._latest.put(self._clock(), one))
-            if none_before and self._latest.skipped:
-                self._report(Skipped(1))
-
-    def _retime(self, retime: Retime) -> None:
-        now = self.now()
-        self._schedule.retime(retime.timeline, retime.jump, now)
-        if self._ticks is not None:
-            self._send_all(self._ticks.retime(retime.timeline, retime.jump, now))
-        if self._click is not None:
-            self._click.retime(retime.timeline, retime.jump, now)
-            if not retime.timeline.metric:
-                self._send_all(self._schedule.drop(CLICK))
-
-    def _late(self, late: Late) -> None:
-        if late.ended:
-            self._play(self._schedule.drop(MACHINE))
-        self._report(late)
-
-    def _play(self, messages: list[bytes], due_ns: int | None = None) -> None:
-        for message in messages:
-            self._send(message)
-            now = self.now()
-            self._report(Sent(now if due_ns is None else due_ns, now, message))
-
-    def _send_all(self, messages: list[bytes]) -> None:
-        for message in messages:
-            self._send(message)
-
-
-def _is_due(due_ns: int | None, now: int) -> bool:
-    return due_ns is not None and due_ns <= now
 
 
 def serve(
@@ -244,7 +41,7 @@ def serve(
     pause: Callable[[float], None] = time.sleep,
 ) -> None:
     """Play what comes into the inbox until LEAVE or until the heartbeat is lost; leave silence."""
-    desk = _Desk(paced(send, clock, pause), report, duties, clock)
+    desk = Desk(paced(send, clock, pause), report, duties, clock)
     beat_ns: int | None = None  # the watch begins with the first beat
     try:
         while True:
@@ -365,44 +162,6 @@ class ProcessOutlet:
         if self._listener is not None:
             self._listener.join()
         self._process.stdout.close()
-
-
-def pack_frame(frame: Frame) -> bytes:
-    return _FRAME.pack(frame.time_ns, frame.command, len(frame.message), frame.message)
-
-
-def frames(stream: IO[bytes]) -> Iterator[Frame]:
-    """What `pack_frame` packed, from an unbuffered pipe, until it closes."""
-    for time_ns, command, length, message in _unpacked(stream, _FRAME):
-        yield Frame(time_ns, command, message[:length])
-
-
-def pack_report(report: Report) -> bytes:
-    if isinstance(report, Sent):
-        return _REPORT.pack(_SENT, report.due_ns, report.sent_ns, 0, 0, 0, len(report.message), report.message)
-    if isinstance(report, Skipped):
-        return _REPORT.pack(_SKIPPED, report.values, 0, 0, 0, 0, 0, b"")
-    return _REPORT.pack(_LATE, *report, b"")
-
-
-def reports(stream: IO[bytes]) -> Iterator[Report]:
-    """What `pack_report` packed, from an unbuffered pipe, until it closes."""
-    for kind, time_ns, other_ns, late_ns, shift_ns, thinned, number, data in _unpacked(stream, _REPORT):
-        if kind == _SENT:
-            yield Sent(time_ns, other_ns, data[:number])
-        elif kind == _SKIPPED:
-            yield Skipped(time_ns)
-        else:
-            yield Late(time_ns, other_ns, late_ns, shift_ns, thinned, bool(number))
-
-
-def _unpacked(stream: IO[bytes], form: struct.Struct) -> Iterator[tuple[Any, ...]]:
-    data = b""
-    while piece := stream.read(form.size * 64 - len(data)):
-        data += piece
-        whole = len(data) // form.size * form.size
-        yield from form.iter_unpack(data[:whole])
-        data = data[whole:]
 
 
 def main() -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from improv.errors import BadInput
 from improv.midi import files, wire
+from improv.midi.frames import Sent
 from improv.midi.log import BadLog, Gave, Log, Record, Step
-from improv.midi.outlet import Sent
 from improv.music.events import Ask, Heard, InputLost, NoteOff, NoteOn, Panic, Pedal, Retime
 from improv.music.timeline import NS, ROUNDING, TICKS_PER_BEAT, Timeline
 

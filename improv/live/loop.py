@@ -12,24 +12,13 @@ from typing import NamedTuple, Protocol
 
 from improv.clock import now_ns
 from improv.engine import Engine
+from improv.live.tally import Tally
 from improv.midi import wire
+from improv.midi.frames import BEAT, LATENCY, PLAY, TURN, YIELD, Frame, Report, Sent, Skipped, retime_frame
 from improv.midi.log import Gave, Record, Silence, Step
-from improv.midi.outlet import (
-    BEAT,
-    HEARTBEAT_NS,
-    LATENCY,
-    PLAY,
-    TURN,
-    YIELD,
-    Frame,
-    Report,
-    Sent,
-    Skipped,
-    retime_frame,
-)
+from improv.midi.outlet import HEARTBEAT_NS
 from improv.music.events import FreeWheel, Heard, Late, NoteOff, NoteOn, OutLatency, Played, Retime, TurnBegins, Yield
 from improv.music.latest import PER_S
-from improv.tally import Tally
 
 LOG = logging.getLogger("improv")
 

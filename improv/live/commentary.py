@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from improv.midi import wire
+from improv.midi.frames import Sent
 from improv.midi.log import Gave, Record, Step
-from improv.midi.outlet import Sent
 from improv.music.events import NoteOff, NoteOn, TurnBegins
 from improv.music.timeline import NS
 

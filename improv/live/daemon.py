@@ -15,14 +15,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from improv.clock import now_ns
-from improv.commentary import Commentary
 from improv.config import MS, Settings
 from improv.engine import Engine
-from improv.loop import Inbox, Loop, OutletLost, OutletOpen, Quit, be_prompt
+from improv.live.commentary import Commentary
+from improv.live.loop import Inbox, Loop, OutletLost, OutletOpen, Quit, be_prompt
+from improv.live.patchbay import Patchbay, Plug
+from improv.live.told import told
+from improv.live.wiring import Wiring, find_ports
 from improv.midi import ports
+from improv.midi.desk import Duties
 from improv.midi.ears import Ears, clock_ears
+from improv.midi.frames import LET_GO, PANIC, Frame
 from improv.midi.link import Link
-from improv.midi.outlet import LET_GO, PANIC, Duties, Frame, ProcessOutlet, Target
+from improv.midi.outlet import ProcessOutlet, Target
 from improv.midi.recorder import writable_folder
 from improv.midi.watch import EVERY_S, Watched
 from improv.music.echo import Echo
@@ -31,10 +36,7 @@ from improv.music.gate import Gate
 from improv.music.timeline import Timeline
 from improv.net import weights
 from improv.net.weights import Card
-from improv.patchbay import Patchbay, Plug
 from improv.recording import Recording, recovered
-from improv.told import told
-from improv.wiring import Wiring, find_ports
 
 LOG = logging.getLogger("improv")
 SOON_RECOVERED = 4 * 1024**2  # bytes of a log: an hour of playing, in a few seconds

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from improv.midi import wire
-from improv.midi.outlet import Sent
+from improv.midi.frames import Sent
 from improv.music.cue import LEAD_NS
 from improv.music.events import Heard, Late, NoteOff, NoteOn, Pedal, Retime, TurnBegins
 from improv.music.inferred import Onsets

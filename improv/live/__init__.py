@@ -1,0 +1,1 @@
+"""Playing with a musician, now: ports, threads and the only real clock."""
