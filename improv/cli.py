@@ -29,6 +29,7 @@ Weights = Annotated[str | None, Flag("--weights", help="A set of weights: its na
 Style = Annotated[str | None, Flag("--style", help="Play in a style that the weights know (see `improv weights`).")]
 Temperature = Annotated[float | None, Flag("--temperature", help="Below 1 plays safe, above 1 takes risks.")]
 TopP = Annotated[float | None, Flag("--top-p", help="Play only the likeliest choices up to this mass.")]
+Memory = Annotated[float | None, Flag("--memory", help="0 to 1: how much it quotes what you played before.")]
 Bpm = Annotated[float | None, Flag("--bpm", help="Beats at this tempo from the first note on.")]
 RandomSeed = Annotated[int | None, Flag("--random-seed", help="The same number, the same dice.")]
 Api = Annotated[str | None, Flag("--api", help="auto, alsa, jack, coremidi or winmm.")]
@@ -116,6 +117,7 @@ def listen(
     style: Style = None,
     temperature: Temperature = None,
     top_p: TopP = None,
+    memory: Memory = None,
     bpm: Bpm = None,
     random_seed: RandomSeed = None,
     api: Api = None,
@@ -124,7 +126,7 @@ def listen(
     _leave_quietly_until_it_listens()
     with _at_the_door():
         settings = _live_settings(
-            config, weights=weights, style=style, temperature=temperature, top_p=top_p, bpm=bpm,
+            config, weights=weights, style=style, temperature=temperature, top_p=top_p, memory=memory, bpm=bpm,
             random_seed=random_seed, api=api, virtual=virtual, wait=wait, thru=thru, in_channel=in_channel,
             out_channel=out_channel, thru_channel=thru_channel, turn_cc=turn_cc, tap_cc=tap_cc, clock=clock,
             clock_in=clock_in, clock_offset_ms=clock_offset_ms, clock_out=clock_out, click=click, metre=metre,
@@ -144,14 +146,15 @@ def demo(
     style: Style = None,
     temperature: Temperature = None,
     top_p: TopP = None,
+    memory: Memory = None,
     random_seed: RandomSeed = None,
 ) -> None:
     """Hear it without any hardware: a bundled phrase is played to it, and it answers."""
     with _at_the_door():
         by_itself = {"clock": "internal", "clock_offset_ms": 0.0}  # the phrase brings its own beat
         settings = _settings(
-            config, weights=weights, style=style, temperature=temperature, top_p=top_p, random_seed=random_seed,
-            **by_itself,
+            config, weights=weights, style=style, temperature=temperature, top_p=top_p, memory=memory,
+            random_seed=random_seed, **by_itself,
         )  # fmt: skip
         from improv import demo
 
@@ -174,13 +177,14 @@ def render(
     style: Style = None,
     temperature: Temperature = None,
     top_p: TopP = None,
+    memory: Memory = None,
     bpm: Bpm = None,
     random_seed: RandomSeed = None,
 ) -> None:
     """Answer a MIDI file offline, with the same engine."""
     with _at_the_door():
         settings = _settings(
-            config, weights=weights, style=style, temperature=temperature, top_p=top_p, bpm=bpm,
+            config, weights=weights, style=style, temperature=temperature, top_p=top_p, memory=memory, bpm=bpm,
             random_seed=random_seed,
         )  # fmt: skip
         from improv import render

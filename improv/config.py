@@ -95,6 +95,7 @@ class Settings:
     style: str | None = None  # None: the network is not told one
     temperature: float = 0.95
     top_p: float = 0.95
+    memory: float = 0.5
     bpm: float | None = None
     random_seed: int | None = None
     forget_s: float = 30.0
@@ -121,6 +122,7 @@ class Settings:
             time=self._time(live=listens_for_the_end),
             out_latency_ns=round(self.out_latency_ms * MS),
             belts=self.belts,
+            memory=self.memory,
             forget_s=self.forget_s,
             listens_for_the_end=listens_for_the_end,
             seed=seed,
@@ -147,6 +149,7 @@ class Settings:
 RANGES: dict[str, tuple[float, float]] = {
     "temperature": (0.05, 4.0),
     "top_p": (0.01, 1.0),
+    "memory": (0.0, 1.0),
     "bpm": (20, 400),
     "random_seed": (0, 999_999_999),
     "forget_s": (1, 3600),
@@ -209,6 +212,7 @@ FLAGS = {
     "style": "--style",
     "temperature": "--temperature",
     "top_p": "--top-p",
+    "memory": "--memory",
     "bpm": "--bpm",
     "random_seed": "--random-seed",
     "thru": "--thru",

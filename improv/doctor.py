@@ -160,7 +160,7 @@ def event_ms(net: Net, events: int = 500) -> list[float]:
     """The time of each event as the engine plays it: drawn, with its constraints, and fed back."""
     reader = Reader(net, Sampling(0.95, 0.95))
     timeline = Timeline()
-    stream = reader.feed(None, Token(0, 60, 16), timeline)
+    stream = reader.hear(None, Token(0, 60, 16), timeline)
     times = []
     for _ in range(events):
         # The most that is asked of an event: a note-on wherever one fits, so that a velocity is drawn too.

@@ -81,7 +81,8 @@ class Musicianship:
     time: Time = field(default_factory=Time)
     out_latency_ns: int = 0  # what is played is sent so much before its time
     belts: Belts = field(default_factory=Belts)
-    forget_s: float = 30.0  # of silence, then the memory starts afresh
+    memory: float = 0.0  # how strongly it draws on what the player has played, 0 to 1
+    forget_s: float = 30.0  # of silence, then the network starts afresh
     listens_for_the_end: bool = True  # False: answers only when asked (`Ask`), and at once
     seed: int = 0
 
@@ -98,7 +99,8 @@ class Engine:
         self._listener = Listener(musicianship.turns)
         self._hearing = Hearing()
         self._meanwhile: list[Sounding] = []  # what the network is to hear once its answer is over
-        self._soloist = Soloist(Reader(net, musicianship.sampling, musicianship.style), musicianship.belts)
+        reader = Reader(net, musicianship.sampling, musicianship.style, musicianship.memory)
+        self._soloist = Soloist(reader, musicianship.belts)
         self._asked: Ask | None = None
         self._turn: Turn | None = None  # decided; it begins as soon as all that was heard is read
         self._decided_ns = 0

@@ -55,6 +55,7 @@ class Soloist:
         self._velocities = codec.velocities_to(belts.loudest)
         self.stream: Stream | None = None
         self.answer: Answer[Stream] | None = None
+        self._left: set[int] = set()  # pitches of its own that sounded when the answer was over
         self._waiting: list[Sound] = []  # in order
         self._struck: dict[int, Struck] = {}  # of each pitch, the last
         self._onset = -math.inf  # of the last note
@@ -62,7 +63,12 @@ class Soloist:
         self._lags_from = math.inf  # from where it was planned on
 
     def hear(self, token: Token, line: Timeline) -> None:
-        self.stream = self._reader.feed(self.stream, token, line)
+        """The player has played `token`, or a note that the answer left is ended."""
+        if self.stream is not None and token.what - codec.OFF in self._left:
+            self._left.discard(token.what - codec.OFF)
+            self.stream = self._reader.feed(self.stream, token, line)
+        else:
+            self.stream = self._reader.hear(self.stream, token, line)
 
     def forget(self) -> None:
         self.stream = None
@@ -117,6 +123,7 @@ class Soloist:
     def end(self) -> None:
         """The answer has been played."""
         self.answer = None
+        self._leave()
 
     def take_back(self, time_ns: int, line: Timeline) -> None:
         """The answer ends: what would sound later never was."""
@@ -126,6 +133,11 @@ class Soloist:
         position = line.position(time_ns)
         sounded = max(position - self._lag_ticks, min(position, self._lags_from))
         self.stream = answer.rewind(sounded) or self.stream
+        self._leave()
+
+    def _leave(self) -> None:
+        assert self.stream is not None
+        self._left = set(np.flatnonzero(self.stream.held).tolist())
 
     def lag(self, late: Late, line: Timeline) -> None:
         """The rest of the answer sounds later."""

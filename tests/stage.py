@@ -73,8 +73,8 @@ class Note(NamedTuple):
 class StrictReader(Reader):
     """Checks each token it is fed against the alphabet."""
 
-    def feed(self, stream: Stream | None, token: Token, timeline: Timeline) -> Stream:
-        if stream is not None:
+    def feed(self, stream: Stream, token: Token, timeline: Timeline) -> Stream:
+        if stream.last.what != codec.START:
             ticks = token.tick - stream.last.tick
             assert ticks >= 0
             assert codec.allowed(stream.held, stream.last.what, ticks)[token.what], (stream.last, token)
@@ -130,7 +130,9 @@ class Stage:
     ) -> None:
         self._net, self._faults = _Counted(net), faults
         self._engine = Engine(self._net, musicianship)
-        self._engine._soloist._reader = StrictReader(self._net, musicianship.sampling, musicianship.style)
+        self._engine._soloist._reader = StrictReader(
+            self._net, musicianship.sampling, musicianship.style, musicianship.memory
+        )
         self._loop = Loop(self._engine, SimpleQueue(), self, CHANNEL)
         grid_ticks, latency_ns = musicianship.time.grid.step_ticks, musicianship.out_latency_ns
         duties = duties._replace(grid_ticks=grid_ticks, latency_ns=latency_ns)

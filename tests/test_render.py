@@ -75,9 +75,16 @@ def test_each_style_gives_an_answer_of_its_own(tmp_path: Path) -> None:
     answers = set()
     for flags in ((), ("--style", "pop"), ("--style", "classical")):
         out = tmp_path / "o.mid"
-        render(source, "-o", out, "--random-seed", 5, *flags)
+        render(source, "-o", out, "--random-seed", 5, "--memory", 0, *flags)
         answers.add(out.read_bytes())
     assert len(answers) == 3
+
+
+def test_what_is_remembered_is_drawn_on_unless_it_is_not_to_be(tmp_path: Path) -> None:
+    outs = [tmp_path / f"{i}.mid" for i in range(3)]
+    for out, flags in zip(outs, ((), ("--memory", 0.5), ("--memory", 0)), strict=True):
+        render(seed(tmp_path), "-o", out, "--random-seed", 5, *flags)
+    assert outs[0].read_bytes() == outs[1].read_bytes() != outs[2].read_bytes()
 
 
 def test_notes_seconds_and_bars_are_kept_to(tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ def through_a_file(records: list[Record], folder: Path) -> list[Record]:
 SHOWS: dict[str, tuple[list[Heard], Musicianship]] = {
     "free": ([Pedal(NS, True), *TUNE, Pedal(8 * NS, False)], Musicianship()),
     "internal": (TUNE, Musicianship(time=Time(bpm=97.3))),
+    "remembering": (TUNE, Musicianship(memory=1.0)),
     "tapped": ([*(Tap(n * 613 * MS) for n in range(1, 9)), *played_on(LINE, every(0.5, 8, 20))], Musicianship()),
     "link": (
         [
@@ -102,7 +103,12 @@ def test_a_replay_gives_the_same_to_the_bit(show: str, fault: str, tmp_path: Pat
 
 def test_another_seed_or_setting_is_noticed() -> None:
     records = session(TUNE, Musicianship(), Faults())
-    for other in (Musicianship(seed=1), Musicianship(style=2), Musicianship(time=Time(bpm=100.0))):
+    for other in (
+        Musicianship(seed=1),
+        Musicianship(style=2),
+        Musicianship(memory=1.0),
+        Musicianship(time=Time(bpm=100.0)),
+    ):
         outcome = compare(records, Engine(MindfulNet(), other))
         assert outcome.difference is not None and outcome.difference.then != outcome.difference.now
 

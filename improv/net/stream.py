@@ -9,6 +9,7 @@ import numpy as np
 from improv.music.timeline import Timeline
 from improv.net import codec
 from improv.net.codec import Token
+from improv.net.memory import NO_RUNS, Memory, mixed
 from improv.net.sampler import Sampling, draw
 from improv.net.stepper import Reading
 
@@ -26,11 +27,14 @@ class Net(Protocol):
 
 
 class Stream(NamedTuple):
-    """What was read so far, up to `last`, and what sounds after it (bool [128]). Never written to."""
+    """What was read so far, up to `last`, what sounds after it (bool [128]), and what of the memory runs alike
+    (`Memory.follow`). Never written to.
+    """
 
     reading: Reading
     last: Token
     held: np.ndarray
+    runs: np.ndarray
 
 
 class Limits(NamedTuple):
@@ -59,8 +63,10 @@ class Limits(NamedTuple):
 class Reader:
     """One network and the way it is spoken to."""
 
-    def __init__(self, net: Net, sampling: Sampling, style: int = UNKNOWN) -> None:
+    def __init__(self, net: Net, sampling: Sampling, style: int = UNKNOWN, memory: float = 0.0) -> None:
+        """`memory`: how strongly it draws on what the player has played, to 1; 0: nothing is remembered."""
         self._net, self._sampling, self._style = net, sampling, style
+        self._memory = Memory(memory) if memory else None
         self.reseed((0,))
         self._choices = np.arange(max(codec.DTS, codec.WHATS))
         # What the network is told, written anew each time: it keeps a copy.
@@ -72,19 +78,24 @@ class Reader:
         self._rng = np.random.default_rng(seed)
 
     def start(self, tick: int, timeline: Timeline) -> Stream:
-        """A fresh memory, about to hear something at `tick`."""
+        """A fresh state of the network, about to hear something at `tick`."""
         silent = np.zeros(codec.PITCHES, bool)
         token = Token(tick, codec.START, codec.NO_VELOCITY)
-        return Stream(self._read(self._net.start(), token, 0, silent, timeline), token, silent)
+        return Stream(self._read(self._net.start(), token, 0, silent, timeline), token, silent, NO_RUNS)
 
-    def feed(self, stream: Stream | None, token: Token, timeline: Timeline) -> Stream:
+    def hear(self, stream: Stream | None, token: Token, timeline: Timeline) -> Stream:
+        """The player has played `token`: it is fed, and remembered."""
+        after = self.feed(stream or self.start(token.tick, timeline), token, timeline)
+        return after if self._memory is None else after._replace(runs=self._memory.keep(after.runs, token))
+
+    def feed(self, stream: Stream, token: Token, timeline: Timeline) -> Stream:
         """One step of the network: `token` has happened."""
-        if stream is None:
-            stream = self.start(token.tick, timeline)
         held = stream.held.copy()
         held[token.what % codec.PITCHES] = token.what < codec.OFF
         dt = codec.dt_bin(token.tick - stream.last.tick)
-        return Stream(self._read(stream.reading.state, token, dt, held, timeline), token, held)
+        reading = self._read(stream.reading.state, token, dt, held, timeline)
+        runs = stream.runs if self._memory is None else self._memory.follow(stream.runs, stream.last, token)
+        return Stream(reading, token, held, runs)
 
     def _read(self, state: np.ndarray, token: Token, dt: int, held: np.ndarray, timeline: Timeline) -> Reading:
         phase = codec.phase(timeline, token.tick)
@@ -100,6 +111,8 @@ class Reader:
         dt = codec.dt_bin(ticks)
         hidden = stream.reading.hidden
         logp = self._net.what(hidden, dt, codec.phase(timeline, tick))
+        if self._memory is not None:
+            logp = mixed(logp, allowed, self._memory.which(stream.runs, stream.last))
         what = draw(logp, allowed, self._sampling, self._rng.random())
         if what >= codec.OFF:
             return Token(tick, what, codec.NO_VELOCITY)
@@ -125,8 +138,13 @@ class Reader:
         if least < gap < after:
             fast, slow = codec.dt_bin(gap), codec.dt_bin(after)
             choices = choices[(choices < fast) | (choices >= slow)]
-        only = len(choices) == 1
-        bin_ = int(choices[0]) if only else draw(stream.reading.dt, choices, self._sampling, self._rng.random())
+        if len(choices) == 1:
+            bin_ = int(choices[0])
+        else:
+            logp = stream.reading.dt
+            if self._memory is not None:
+                logp = mixed(logp, choices, self._memory.when(stream.runs))
+            bin_ = draw(logp, choices, self._sampling, self._rng.random())
         start, width = codec.dt_range(bin_)
         residue = int(self._rng.random() * width) if width > 1 else 0
         ticks = min(max(start + residue, least), most)
