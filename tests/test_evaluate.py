@@ -23,7 +23,7 @@ from improv.net import codec
 from tests import corpora, nets
 from train import cli
 from train.corpora.pieces import Piece, packed_held
-from train.judge import continuator, copying, evaluate, excerpts, hears, likeness, plays
+from train.judge import continuator, copying, evaluate, excerpts, hears, likeness, plays, remembers
 from train.judge import notes as notation
 from train.judge.notes import Notes
 from train.network import batches, likelihood, model
@@ -321,6 +321,39 @@ def test_the_first_minute_and_the_rest_are_all(scored: list[likelihood.Scored]) 
     assert hears.by_time([slow])["by_corpus"] == {"own": found}
 
 
+def twice(piece: Piece) -> Piece:
+    columns = {name: np.concatenate((column, column)) for name, column in piece.columns.items()}
+    held = packed_held(columns["what"])
+    return piece._replace(columns=columns, held=held, notes=2 * piece.notes, seconds=2 * piece.seconds)
+
+
+def test_a_memory_of_the_first_half_is_worth_much_where_the_second_is_like_it(weights: evaluate.Weights) -> None:
+    source = [twice(corpora.piece(5, 100, "again")), corpora.piece(6, 100, "another")]
+    scored = evaluate.by_token(weights.values, weights.shape, source, "network")
+    found = remembers.second_halves(scored, 1)
+    own = found["by_corpus"]["again"]
+    assert own["notes"] == 100 and found["pieces"] == 2
+    assert own["with"]["what"] < own["without"]["what"] / 2 and own["with"]["dt"] < own["without"]["dt"]
+    assert own["with"]["velocity"] == own["without"]["velocity"]
+    assert own["without"]["total"] == pytest.approx(sum(own["without"][name] for name in likelihood.ATTRIBUTES))
+
+
+def test_with_the_memory_the_chances_still_make_one(weights: evaluate.Weights) -> None:
+    """What came is replaced by each thing that could have come."""
+    piece = twice(corpora.piece(5, 30))
+    row = len(piece.columns["what"]) - 3
+    allowed = batches.window(piece, 0, row + 1).allowed[0, row]
+    total = 0.0
+    for what in np.flatnonzero(allowed):
+        column = piece.columns["what"][: row + 1].copy()
+        column[row] = what
+        columns = {name: own[: row + 1] for name, own in piece.columns.items()} | {"what": column}
+        asked = piece._replace(columns=columns, held=packed_held(column))
+        (scored,) = evaluate.by_token(weights.values, weights.shape, [asked], "network")
+        total += np.exp(-remembers.remembered(scored).nats[row, 1])
+    assert total == pytest.approx(1, abs=1e-3)
+
+
 def test_calibration_by_hand() -> None:
     """Nine of ten right at 0.6, none of ten at 0.2: off by 0.3 and by 0.2."""
     blank = likelihood.Scored.blank(PIECES[0])
@@ -401,10 +434,11 @@ def test_a_folder_of_files_as_they_lie_about(tmp_path: Path, folder: Path) -> No
     figures, plots = tmp_path / "figures.json", tmp_path / "plots"
     done = run(folder, music, "--json", figures, "--plots", plots, "--excerpts", 3)
     assert "torn.mid: left out" in done.stderr and "empty.mid: left out" in done.stderr
+    assert "with a memory of the first" in done.stdout
     assert "copy rate" in done.stdout and "what really followed" in done.stdout
     found = json.loads(figures.read_text())
     wanted = {"notes", "nats_per_note", "nats_per_note_10ms", "nats_per_event_388", "by_attribute", "by_corpus"}
-    assert wanted | {"accuracy", "calibration", "by_time", "style", "metre", "who", "plays"} <= set(found)
+    assert wanted | {"accuracy", "calibration", "by_time", "memory", "style", "metre", "who", "plays"} <= set(found)
     assert found["pieces"] == 2 and found["plays"]["excerpts"] == 3 and found["baselines"] == {}
     assert {path.name for path in plots.iterdir()} == {
         *("nats.png", "calibration.png", "plays.png"),

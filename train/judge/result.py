@@ -8,7 +8,7 @@ from typing import Any
 from rich.progress import track
 
 from improv.net.stream import Net
-from train.judge import copying, evaluate, excerpts, hears, plays
+from train.judge import copying, evaluate, excerpts, hears, plays, remembers
 from train.judge.evaluate import Held, Weights
 from train.judge.notes import notes
 from train.judge.plays import Performance
@@ -23,6 +23,7 @@ def collect(
     scored = evaluate.by_token(weights.values, weights.shape, held.test, "network")
     result = evaluate.summary([piece.total for piece in scored])
     result.update(hears.everything(weights, scored, SEED))
+    result["memory"] = remembers.second_halves(scored, SEED)
     result["baselines"] = evaluate.compare(held) if baselines and held.train and held.validation else {}
     performances = play(net, held, places) if net is not None and places else []
     if performances:

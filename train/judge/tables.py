@@ -32,6 +32,7 @@ def show(result: Mapping[str, Any], console: Console) -> None:
         _by_time(result["by_time"], console)
         if result["long_session"]:
             _session(result["long_session"], console)
+        _memory(result["memory"], console)
     if "plays" in result:
         _plays(result["plays"], console)
     for line in result.get("left_out", ()):
@@ -112,6 +113,16 @@ def _session(found: Mapping[str, Any], console: Console) -> None:
     for corpus, row in found.items():
         cells = (f"{row['minutes_before']:.0f}", f"{row['notes']:,}", _cell(row["carried"]), _cell(row["fresh"]))
         table.add_row(corpus, *cells)
+    console.print(table)
+    console.print()
+
+
+def _memory(found: Mapping[str, Any], console: Console) -> None:
+    title = f"nats per note of the second half of {found['pieces']} pieces, with a memory of the first and without"
+    table = _table(title, "notes", "total: with", "without", "what: with", "without", "dt: with", "without")
+    for name, row in {"all": found, **{f"  {corpus}": own for corpus, own in found["by_corpus"].items()}}.items():
+        nats = [_cell(row[way][part]) for part in ("total", "what", "dt") for way in ("with", "without")]
+        table.add_row(name, f"{row['notes']:,}", *nats)
     console.print(table)
     console.print()
 
