@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,7 +28,8 @@ from ai_edge_litert.interpreter import Interpreter
 from improv import doctor
 from improv.errors import BadInput
 from improv.live.tally import percentile
-from improv.net import weights
+from improv.net import codec, weights
+from improv.net.memory import NO_RUNS, Memory, mixed
 from improv.net.stepper import GRAPHS, Stepper
 from tests import bench_time, jack
 from tests.figures import Figure, Section, both
@@ -37,6 +38,8 @@ from tests.jack import Daemon, Env, Phrase, Player, loads
 WEIGHTS = "open"  # the shipped ones: the figures are about them
 ROUNDS = 6  # what is compared takes turns, so that both meet the same weather
 EVENTS = 200  # a round
+FULL = 5000  # events that fill the memory
+PLAYED = {"a lick of eight": (60, 64, 67, 66, 62, 69, 71, 65), "one note": (60,)}  # again and again
 PEER_EVENTS = 40
 STARTS = 7
 REST_S = 10.0
@@ -142,6 +145,29 @@ def _peer() -> Iterator[Callable[[int], list[float]] | None]:
             return times
 
         yield measure
+
+
+def memory_ms(pitches: Sequence[int], events: int) -> list[float]:
+    """What the memory adds to an event: where the last ones were played before, and what follows. It is full."""
+    memory, runs, last = Memory(1.0), NO_RUNS, codec.Token(0, pitches[0], 16)
+    dts, whats = (np.zeros(classes, np.float32) for classes in (codec.DTS, codec.WHATS))
+    choices, times = np.arange(codec.DTS), []
+    for i in range(FULL + events):
+        token = codec.Token(last.tick + 6, pitches[i // 2 % len(pitches)] + i % 2 * codec.OFF, 16)
+        began = time.perf_counter()
+        mixed(dts, choices, memory.when(runs))
+        mixed(whats, choices, memory.which(runs, last))
+        runs, last = memory.follow(runs, last, token), token
+        times.append((time.perf_counter() - began) * 1e3)
+        runs = memory.keep(runs, token)
+    return times[FULL:]
+
+
+def remembering() -> Section:
+    with _one_core():
+        for said, pitches in PLAYED.items():
+            took = percentile(memory_ms(pitches, EVENTS), 0.5)
+            yield Figure(f"the memory, an event, {said}, median", took, "ms", 0.1)
 
 
 def one_event(name: str) -> Section:
@@ -322,6 +348,7 @@ def measure() -> Iterator[Figure]:
     """Every figure as it is found, the sections announced. Raises `BadInput` where there are no weights."""
     print(f"one event (weights {WEIGHTS})", flush=True)
     yield from one_event(WEIGHTS)
+    yield from remembering()
     try:
         with jack.server() as env:
             for title, section in LIVE:
