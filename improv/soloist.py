@@ -40,9 +40,8 @@ class Sound(NamedTuple):
 
 
 class Struck(NamedTuple):
-    """When and where a note begins, and the tick that was drawn. The first one began first."""
+    """Where a note begins, and the tick that was drawn. The first one begins first."""
 
-    time_ns: int
     position: float
     tick: int
 
@@ -194,7 +193,11 @@ class Soloist:
         if not sounding:
             return FAR
         first = min([self._struck[pitch] for pitch in sounding])
-        return first.tick + int(line.position(first.time_ns + self._longest_note_ns) - first.position) - 1
+        return first.tick + int(self._longest(first, line) - first.position) - 1
+
+    def _longest(self, struck: Struck, line: Timeline) -> float:
+        """Where a note has to end, by the belt."""
+        return line.position(line.time_ns(struck.position) + self._longest_note_ns)
 
     def _draw_end(self, answer: Answer[Stream], stream: Stream, sounding: list[int], line: Timeline) -> Token | None:
         """The end of a note that sounds: nothing else is left to play."""
@@ -234,8 +237,8 @@ class Soloist:
                 bisect.insort(self._waiting, end._replace(position=position))
             self._make_room(stream, position)
             bisect.insort(self._waiting, Sound(position, True, pitch, codec.velocity_of(token.velocity)))
-            struck = self._struck[pitch] = Struck(line.time_ns(position), position, token.tick)
-            self._pace.begin(struck.time_ns)
+            self._struck[pitch] = Struck(position, token.tick)
+            self._pace.begin(line.time_ns(position))
             self._onset = position
             answer.notes += 1
         return position
@@ -254,7 +257,7 @@ class Soloist:
         pitch = token.what - codec.OFF
         struck = self._struck[pitch]
         drawn = struck.position + token.tick - struck.tick
-        longest = line.position(struck.time_ns + self._longest_note_ns)  # which one struck twice on a line may pass
+        longest = self._longest(struck, line)  # which one struck twice on a line may pass
         latest = answer.latest if answer.latest > struck.position else struck.position + 1
         position = min(max(min(drawn, longest), self._ripe_by(answer)), latest)
         bisect.insort(self._waiting, Sound(position, False, pitch))
