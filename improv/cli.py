@@ -25,6 +25,9 @@ app = typer.Typer(
 
 Flag = typer.Option
 ConfigFile = Annotated[Path | None, Flag("--config", help="A YAML file of settings (see config/default.yaml).")]
+Presets = Annotated[
+    list[str] | None, Flag("--preset", help="More settings, over those: a name (see `improv presets`) or a file.")
+]
 Weights = Annotated[str | None, Flag("--weights", help="A set of weights: its name or its folder.")]
 Style = Annotated[str | None, Flag("--style", help="Play in a style that the weights know (see `improv weights`).")]
 Temperature = Annotated[float | None, Flag("--temperature", help="Below 1 plays safe, above 1 takes risks.")]
@@ -55,17 +58,25 @@ def _leave_quietly_until_it_listens() -> None:
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
 
-def _settings(config: Path | None, **flags: Any) -> Any:
+def _sources(config: Path | None, presets: list[str] | None) -> list[Any]:
+    """What goes over the defaults, each over those before it."""
+    from improv import config as settings
+    from improv import presets as shared
+
+    return [*([settings.read(config)] if config is not None else []), *map(shared.read, presets or [])]
+
+
+def _settings(config: Path | None, presets: list[str] | None = None, **flags: Any) -> Any:
     from improv import config as settings
 
-    return settings.override(settings.load(config), **flags)
+    return settings.override(settings.settled(_sources(config, presets)), **flags)
 
 
-def _live_settings(config: Path | None, **flags: Any) -> Any:
+def _live_settings(config: Path | None, presets: list[str] | None, **flags: Any) -> Any:
     """For playing live they must fit together, too; a flag may mend what a file alone leaves open."""
-    from improv.config import check_together
+    from improv.together import check_together
 
-    settings = _settings(config, **flags)
+    settings = _settings(config, presets, **flags)
     check_together(settings)
     return settings
 
@@ -113,6 +124,7 @@ def listen(
     verbose: Annotated[bool | None, Flag("--verbose", "-v", help="Say a line about each turn.")] = None,
     log_file: Annotated[str | None, Flag("--log-file", help="Add such lines, and more, to this file.")] = None,
     config: ConfigFile = None,
+    presets: Presets = None,
     weights: Weights = None,
     style: Style = None,
     temperature: Temperature = None,
@@ -126,7 +138,7 @@ def listen(
     _leave_quietly_until_it_listens()
     with _at_the_door():
         settings = _live_settings(
-            config, weights=weights, style=style, temperature=temperature, top_p=top_p, memory=memory, bpm=bpm,
+            config, presets, weights=weights, style=style, temperature=temperature, top_p=top_p, memory=memory, bpm=bpm,
             random_seed=random_seed, api=api, virtual=virtual, wait=wait, thru=thru, in_channel=in_channel,
             out_channel=out_channel, thru_channel=thru_channel, turn_cc=turn_cc, tap_cc=tap_cc, clock=clock,
             clock_in=clock_in, clock_offset_ms=clock_offset_ms, clock_out=clock_out, click=click, metre=metre,
@@ -142,6 +154,7 @@ def listen(
 def demo(
     out: Annotated[Path, Flag("--out", help="The folder for duet.mid, duet.wav and duet.png.")] = Path(),
     config: ConfigFile = None,
+    presets: Presets = None,
     weights: Weights = None,
     style: Style = None,
     temperature: Temperature = None,
@@ -153,7 +166,7 @@ def demo(
     with _at_the_door():
         by_itself = {"clock": "internal", "clock_offset_ms": 0.0}  # the phrase brings its own beat
         settings = _settings(
-            config, weights=weights, style=style, temperature=temperature, top_p=top_p, memory=memory,
+            config, presets, weights=weights, style=style, temperature=temperature, top_p=top_p, memory=memory,
             random_seed=random_seed, **by_itself,
         )  # fmt: skip
         from improv import demo
@@ -173,6 +186,7 @@ def render(
     wav: Annotated[Path | None, Flag("--wav", help="Write the sound as well.")] = None,
     plot: Annotated[Path | None, Flag("--plot", help="Draw a piano roll (PNG).")] = None,
     config: ConfigFile = None,
+    presets: Presets = None,
     weights: Weights = None,
     style: Style = None,
     temperature: Temperature = None,
@@ -184,7 +198,7 @@ def render(
     """Answer a MIDI file offline, with the same engine."""
     with _at_the_door():
         settings = _settings(
-            config, weights=weights, style=style, temperature=temperature, top_p=top_p, memory=memory, bpm=bpm,
+            config, presets, weights=weights, style=style, temperature=temperature, top_p=top_p, memory=memory, bpm=bpm,
             random_seed=random_seed,
         )  # fmt: skip
         from improv import render
@@ -283,3 +297,25 @@ def weights(
         if not folders:
             raise BadInput("no weights are installed; train some with improv-train, or name a folder with --weights")
         print("\n".join(catalogue.lines([weights.Card.read(folder) for folder in folders])))
+
+
+@app.command()
+def presets() -> None:
+    """The presets found, in ./presets and those that came with the program, and what each one is for."""
+    from improv import presets
+
+    print("\n".join(presets.lines()))
+
+
+@app.command()
+def config(config: ConfigFile = None, presets: Presets = None, as_json: Json = False) -> None:
+    """Every setting as it will be, before any flags, and which file or preset set it."""
+    with _at_the_door():
+        sources = _sources(config, presets)
+        from improv import origins
+
+        said = origins.origins(sources)
+    if as_json:
+        print(json.dumps({key: one._asdict() for key, one in said.items()}, indent=2))
+        return
+    print("\n".join(origins.lines(said)))

@@ -9,11 +9,11 @@ import re
 import reprlib
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from improv import door, shipped
 from improv.engine import Musicianship, Time
@@ -189,16 +189,43 @@ CHOICES = {
     "beat.enter": ("bar", "beat", "now"),
     "beat.grid": tuple(GRIDS),
 }
-BY_HAND = ("tap", "transport")  # controls of the internal clock
-MASTERS = {"midi": "the master", "link": "the session"}
 LONGEST_SHOWN = 60  # characters of a key
 METRE = re.compile(r"([1-9]|[12]\d|3[0-2])/(1|2|4|8|16|32)")
 
 
+class Source(NamedTuple):
+    """What a file sets."""
+
+    path: Path
+    label: str  # what a musician calls it
+    text: str  # as it is written
+    values: Mapping[Any, Any]  # nested, as they were read
+
+
 def load(path: Path | None = None) -> Settings:
     """The shipped defaults, with a file's settings over them. Raises `BadSetting`."""
-    settings = _read(shipped.folder("config") / "default.yaml", Settings())
-    return _read(path, settings) if path is not None else settings
+    return settled([read(path)] if path is not None else [])
+
+
+def settled(sources: Iterable[Source]) -> Settings:
+    """The shipped defaults, with what each source sets over those before it. Raises `BadSetting`."""
+    settings = Settings()
+    for source in (read(shipped.folder("config") / "default.yaml"), *sources):
+        settings = _settings(settings, source.values, str(source.path))
+    return settings
+
+
+def read(path: Path) -> Source:
+    """A file of settings, whose values are not checked yet. Raises `BadSetting`."""
+    try:
+        text, values = door.read_yaml(path)
+    except OSError as error:
+        raise BadSetting(f"{path}: the settings cannot be read ({error.strerror})") from None
+    except BadInput as error:
+        raise BadSetting(str(error)) from None
+    if not isinstance(values, dict | None):
+        raise BadSetting(f"{path}: settings are `key: value` lines")
+    return Source(path, str(path), text, values or {})
 
 
 def of(values: Mapping[Any, Any], source: str) -> Settings:
@@ -246,77 +273,14 @@ FLAGS = {
 
 def override(settings: Settings, **flags: Any) -> Settings:
     """Settings with those flags (`in_channel=3`) that are not None over them."""
-    keys = {flag.removeprefix("--").replace("-", "_"): key for key, flag in FLAGS.items()}
+    named = {flag.removeprefix("--").replace("-", "_"): key for key, flag in FLAGS.items()}
     for flag, value in flags.items():
         if value is not None:
             tree: Any = value
-            for room in reversed(keys[flag].split(".")):
+            for room in reversed(named[flag].split(".")):
                 tree = {room: tree}
             settings = _merge(settings, tree, FLAGS.__getitem__)
     return settings
-
-
-def check_together(settings: Settings) -> None:
-    """Refuse settings that are good one by one, but not together. Raises `BadSetting`."""
-    _check_beat(settings)
-    _check_controls(settings.controls)
-
-
-def _check_beat(settings: Settings) -> None:
-    """Whether there is one source of the beat, and no more."""
-    clock, controls = settings.beat.clock, settings.controls
-    if clock == "midi" and settings.bpm is not None:
-        raise BadSetting(f"{_named('bpm')}: with --clock midi the master gives the tempo; leave one of them out")
-    if clock != "midi" and settings.ports.clock is not None:
-        raise BadSetting(f"{_named('ports.clock')} is the port of a MIDI clock; give --clock midi, or leave it out")
-    for name in BY_HAND:
-        if clock != "internal" and getattr(controls, name) is not None:
-            named, master = _named(f"controls.{name}"), MASTERS[clock]
-            raise BadSetting(f"{named}: with --clock {clock} {master} gives the beat; leave one of them out")
-    if clock == "internal" and settings.bpm is None and controls.tap is None:
-        _refuse_what_needs_a_beat(settings)
-
-
-def _refuse_what_needs_a_beat(settings: Settings) -> None:
-    needs = {
-        "--mode trade": settings.mode == "trade",
-        _named("beat.clock_out"): settings.beat.clock_out,
-        _named("beat.click"): settings.beat.click,
-    }
-    for named, is_set in needs.items():
-        if is_set:
-            raise BadSetting(f"{named} needs a beat: give --bpm, --tap-cc, or --clock midi or link")
-    if settings.controls.transport is not None:
-        raise BadSetting(f"{_named('controls.transport')} needs a beat that it can stop: give --bpm or --tap-cc")
-
-
-def _check_controls(controls: ControlSettings) -> None:
-    taken: dict[int, str] = {}
-    for name, number in vars(controls).items():
-        if number in taken:
-            both = f"{_named(f'controls.{taken[number]}')} and {_named(f'controls.{name}')}"
-            raise BadSetting(f"{both} are both controller {number}; give each a number of its own")
-        if number is not None:
-            taken[number] = name
-
-
-def _named(key: str) -> str:
-    """A setting by both its names: nobody knows here whether a flag or a file set it."""
-    return f"{FLAGS[key]} (`{key}`)" if key in FLAGS else f"`{key}`"
-
-
-def _read(path: Path, base: Settings) -> Settings:
-    try:
-        _, values = door.read_yaml(path)
-    except OSError as error:
-        raise BadSetting(f"{path}: the settings cannot be read ({error.strerror})") from None
-    except BadInput as error:
-        raise BadSetting(str(error)) from None
-    if values is None:
-        return base
-    if not isinstance(values, dict):
-        raise BadSetting(f"{path}: settings are `key: value` lines")
-    return _settings(base, values, str(path))
 
 
 def _settings(base: Settings, values: Mapping[Any, Any], source: str) -> Settings:
@@ -352,18 +316,19 @@ def _shown(key: str) -> str:
     return key if len(key) <= LONGEST_SHOWN and door.is_shown(key) else reprlib.repr(key)
 
 
+def keys(values: Any, room: str = "") -> list[str]:
+    """The whole name of each setting, such as `beat.metre`."""
+    found = []
+    for field_ in dataclasses.fields(values):
+        value = getattr(values, field_.name)
+        inner = dataclasses.is_dataclass(value)
+        found += keys(value, f"{room}{field_.name}.") if inner else [f"{room}{field_.name}"]
+    return found
+
+
 def _nearest(key: str, room: str) -> str:
     """The whole name of the setting most like `key`, those of the same room first."""
-
-    def names(values: Any, room: str = "") -> list[str]:
-        found = []
-        for field_ in dataclasses.fields(values):
-            value = getattr(values, field_.name)
-            inner = dataclasses.is_dataclass(value)
-            found += names(value, f"{room}{field_.name}.") if inner else [f"{room}{field_.name}"]
-        return found
-
-    known = sorted(names(Settings()), key=lambda name: not name.startswith(room) if room else "." in name)
+    known = sorted(keys(Settings()), key=lambda name: not name.startswith(room) if room else "." in name)
     by_last = {name.rpartition(".")[2]: name for name in reversed(known)}
     return by_last[difflib.get_close_matches(key, by_last, 1, 0.0)[0]]
 

@@ -15,6 +15,7 @@ from improv.music.timeline import NS
 from improv.net import weights
 from improv.progress import Progress
 from improv.recording import midi_of
+from improv.together import check_together
 
 
 class Difference(NamedTuple):
@@ -59,7 +60,7 @@ def _same(then: tuple[Played, ...], now: tuple[Played, ...]) -> bool:
 def engine(log: Path, header: Header, name: str | None) -> Engine:
     """The engine as it was when the log began; `name` says which set of weights to take. Raises `BadInput`."""
     settings = config.of(header.settings, f"{log}: settings")
-    config.check_together(settings)
+    check_together(settings)
     if settings.random_seed is None:
         raise BadLog(f"{log}: its header names no random seed")
     if name is None and header.weights not in {folder.name for folder in weights.folders()}:

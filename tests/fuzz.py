@@ -30,7 +30,7 @@ import yaml
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from improv import catalogue, config, door, render, replay, shipped
+from improv import catalogue, config, door, presets, render, replay, shipped
 from improv.engine import Engine, Musicianship, Time
 from improv.errors import BadInput
 from improv.midi import ears, files, log, wire
@@ -44,6 +44,7 @@ from improv.music.gate import Gate
 from improv.music.schedule import is_note_off, is_note_on
 from improv.music.timeline import NS, Timeline
 from improv.net import codec, graph, weights
+from improv.together import check_together
 from tests.nets import lively
 from tests.stage import Stage, every, played_on
 
@@ -315,12 +316,14 @@ def nested(key: str, value: object) -> str:
 def read_settings(data: bytes) -> None:
     path = put("settings.yaml", data)
     with refusals():
-        found = config._read(path, config.Settings())
+        found = config.of(config.read(path).values, str(path))
         with refusals():
-            config.check_together(found)
+            check_together(found)
         with contextlib.suppress(ValueError):  # a style is checked against the card
             assert found.musicianship(0).forget_s > 0
         assert config.of(dataclasses.asdict(found), "again") == found
+        with refusals():
+            presets.read(str(path))
 
 
 CARD = {

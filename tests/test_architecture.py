@@ -24,6 +24,9 @@ MAY_IMPORT = {
     "improv.soloist": {"improv.music", "improv.net"},
     "improv.engine": {"improv.soloist", "improv.music", "improv.net"},
     "improv.plot": {"improv.music"},
+    "improv.presets": {"improv.config", "improv.shipped", "improv.door"},
+    "improv.origins": {"improv.config"},
+    "improv.together": {"improv.config"},
     "improv.live": {
         "improv.recording",
         "improv.config",

@@ -8,10 +8,11 @@ import pytest
 import yaml
 
 from improv import config, shipped
-from improv.config import BadSetting, Settings, check_together, override
+from improv.config import BadSetting, Settings, override
 from improv.engine import Time
 from improv.music.grid import Grid
 from improv.net import codec
+from improv.together import check_together
 
 
 def written(tmp_path: Path, text: str) -> Path:

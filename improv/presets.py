@@ -1,0 +1,70 @@
+"""Presets: files of settings to share, which shape the music and reach for nothing else."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+from improv import config, door, shipped
+from improv.config import BadSetting, Settings, Source
+
+OWN = Path("presets")
+OF_THE_PLACE = ("ports", "record", "log_file")  # what belongs to a computer and its owner
+LONGEST_PURPOSE = 120  # characters
+
+
+def found() -> dict[str, Path]:
+    """The presets by their names: those in ./presets, then those that came with the program."""
+    paths: dict[str, Path] = {}
+    for place in (OWN, shipped.folder("config") / "presets"):
+        for path in sorted(place.glob("*.yaml")):
+            if path.stem.isprintable():
+                paths.setdefault(path.stem, path)
+    return paths
+
+
+def read(name: str) -> Source:
+    """A preset by its name or its path, which must be good by itself. Raises `BadSetting`."""
+    known = found()
+    if name not in known and not os.path.exists(name):
+        raise BadSetting(f"--preset {name}: no such preset and no such file (found: {', '.join(sorted(known))})")
+    source = config.read(known.get(name, Path(name)))
+    _check(source)
+    return source._replace(label=f"preset {name}")
+
+
+def _check(source: Source) -> None:
+    """Presets come from strangers: none names a port, a folder or a file, or opens the network."""
+    for reach in _reaches(config.of(source.values, str(source.path)), source):
+        raise BadSetting(
+            f"{source.path}: a preset may not set {reach}; take it out, or if you trust the file give it with --config"
+        )
+
+
+def _reaches(settings: Settings, source: Source) -> Iterator[str]:
+    yield from (f"`{key}`" for key in OF_THE_PLACE if key in source.values)
+    if settings.weights != Path(settings.weights).name or settings.weights == os.pardir:
+        yield "`weights` to a folder"
+    if settings.beat.clock == "link":
+        yield "`beat.clock` to link"
+
+
+def lines() -> Iterator[str]:
+    """A line for each preset: what it is for, or why it is refused."""
+    known = found()
+    width = max(map(len, known), default=0)
+    for name, path in sorted(known.items()):
+        try:
+            purpose = _purpose(read(name).text)
+        except BadSetting as refusal:
+            purpose = f"refused: {refusal}"
+        yield f"{name:{width}}  {purpose}" + (f" ({path})" if path.parent == OWN else "")
+
+
+def _purpose(text: str) -> str:
+    """The comment in the first line."""
+    first = text.partition("\n")[0].strip()
+    purpose = first.lstrip("# ") if first.startswith("#") and door.is_shown(first) else ""
+    return textwrap.shorten(purpose, LONGEST_PURPOSE, placeholder=" ...")

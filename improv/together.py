@@ -1,0 +1,57 @@
+"""Which settings do not go together, though each is good by itself."""
+
+from __future__ import annotations
+
+from improv.config import FLAGS, BadSetting, ControlSettings, Settings
+
+BY_HAND = ("tap", "transport")  # controls of the internal clock
+MASTERS = {"midi": "the master", "link": "the session"}
+
+
+def check_together(settings: Settings) -> None:
+    """Refuse settings that are good one by one, but not together. Raises `BadSetting`."""
+    _check_beat(settings)
+    _check_controls(settings.controls)
+
+
+def _check_beat(settings: Settings) -> None:
+    """Whether there is one source of the beat, and no more."""
+    clock, controls = settings.beat.clock, settings.controls
+    if clock == "midi" and settings.bpm is not None:
+        raise BadSetting(f"{_named('bpm')}: with --clock midi the master gives the tempo; leave one of them out")
+    if clock != "midi" and settings.ports.clock is not None:
+        raise BadSetting(f"{_named('ports.clock')} is the port of a MIDI clock; give --clock midi, or leave it out")
+    for name in BY_HAND:
+        if clock != "internal" and getattr(controls, name) is not None:
+            named, master = _named(f"controls.{name}"), MASTERS[clock]
+            raise BadSetting(f"{named}: with --clock {clock} {master} gives the beat; leave one of them out")
+    if clock == "internal" and settings.bpm is None and controls.tap is None:
+        _refuse_what_needs_a_beat(settings)
+
+
+def _refuse_what_needs_a_beat(settings: Settings) -> None:
+    needs = {
+        "--mode trade": settings.mode == "trade",
+        _named("beat.clock_out"): settings.beat.clock_out,
+        _named("beat.click"): settings.beat.click,
+    }
+    for named, is_set in needs.items():
+        if is_set:
+            raise BadSetting(f"{named} needs a beat: give --bpm, --tap-cc, or --clock midi or link")
+    if settings.controls.transport is not None:
+        raise BadSetting(f"{_named('controls.transport')} needs a beat that it can stop: give --bpm or --tap-cc")
+
+
+def _check_controls(controls: ControlSettings) -> None:
+    taken: dict[int, str] = {}
+    for name, number in vars(controls).items():
+        if number in taken:
+            both = f"{_named(f'controls.{taken[number]}')} and {_named(f'controls.{name}')}"
+            raise BadSetting(f"{both} are both controller {number}; give each a number of its own")
+        if number is not None:
+            taken[number] = name
+
+
+def _named(key: str) -> str:
+    """A setting by both its names: nobody knows here whether a flag or a file set it."""
+    return f"{FLAGS[key]} (`{key}`)" if key in FLAGS else f"`{key}`"
