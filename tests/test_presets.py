@@ -76,7 +76,8 @@ def answer(tmp_path: Path, *flags: str) -> list[tuple[int, str, int]]:
         line += [mido.Message("note_on", note=pitch, time=0 if pitch > root else 40) for pitch in chord]
         line += [mido.Message("note_off", note=pitch, time=0 if pitch > root else 200) for pitch in chord]
     out = tmp_path / "out.mid"
-    said("render", str(seed(tmp_path, line)), "-o", str(out), "--only-answer", "--notes", "16", *flags)
+    by_itself = ("--only-answer", "--notes", "16", "--memory", "0")  # else it quotes the chords, on the grid
+    said("render", str(seed(tmp_path, line)), "-o", str(out), *by_itself, *flags)
     track = mido.MidiFile(out).tracks[-1]
     ticks = itertools.accumulate(message.time for message in track)
     return [(tick, m.type, m.note) for tick, m in zip(ticks, track, strict=True) if m.type.startswith("note")]
