@@ -16,6 +16,7 @@ MACHINE = 2  # its channel
 TURN_CC = 67
 ENDS = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP", "SIGSTOP")
 SILENT_S, STOPPED_SILENT_S = 0.25, 1.25  # by when it is silent; a process that stands still is noticed after a second
+TRIES = 10  # to open ports
 MARGIN_S = 0.1  # of a busy machine
 PHRASE: Phrase = (
     *((n * 0.08, (0x90, pitch, 80)) for n, pitch in enumerate((60, 64, 67, 72))),
@@ -54,8 +55,7 @@ class Stand:
 
     def cycle(self, dice: Random) -> Cycle:
         player, end, moment_s = self._player, dice.choice(ENDS), dice.uniform(0.0, 1.2)
-        ports = ("--in", f"keys {self._number}", "--out", f"synth {self._number}")
-        with Daemon(self._env, *ports, "--api", "jack", "--thru", "--turn-cc", str(TURN_CC)) as daemon:
+        with self._daemon() as daemon:
             seen = len(player.received)
             number = player.start(PHRASE)
             player.wait(lambda: False, moment_s)
@@ -72,6 +72,17 @@ class Stand:
         last_ns = max((event.time_ns for event in new), default=ended_ns)
         answered = sum(event.note_on and event.channel == MACHINE for event in new)
         return Cycle(end, moment_s, status, answered, player.sound(), (last_ns - ended_ns) / 1e9, orphans)
+
+    def _daemon(self) -> Daemon:
+        """While a client of JACK's stands still, on another stand, nobody is let in."""
+        ports = ("--in", f"keys {self._number}", "--out", f"synth {self._number}")
+        refused = AssertionError()
+        for _ in range(TRIES):
+            try:
+                return Daemon(self._env, *ports, "--api", "jack", "--thru", "--turn-cc", str(TURN_CC))
+            except AssertionError as error:
+                refused = error
+        raise refused
 
     def close(self) -> None:
         self._player.close()

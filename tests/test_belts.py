@@ -122,9 +122,9 @@ def test_a_note_that_is_drawn_before_the_tempo_falls_does_not_end_before_it_begi
     belts = Belts(voices=1, notes_per_s=1, highest=64, lowest=0, longest_note_s=0.25, longest_answer_s=2.5)
     fast, slow = Timeline(188.0, NS, 8.0, metric=True), Timeline(106.0, 3584 * MS, 16.1, metric=True)
     heard = [Retime(NS, fast, jump=True), Ask(2774 * MS), Retime(3584 * MS, slow)]
-    for seed in range(20):
-        musicianship = Musicianship(belts=belts, time=Time(source="link", grid=Grid(48, 0.3)), seed=seed)
-        notes(Stage(MadNet(seed), musicianship).play(heard).sent)  # each onset has its end
+    for dice in range(20):
+        musicianship = Musicianship(belts=belts, time=Time(source="link", grid=Grid(48, 0.3)), seed=dice)
+        notes(Stage(MadNet(dice), musicianship).play(heard).sent)  # each onset has its end
 
 
 def chords(count: int, voices: int, begin_ns: int = NS, spacing_ns: int = 100 * MS) -> list[Heard]:
