@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import datetime
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from typing import NamedTuple
 from improv import __version__
 from improv.config import Settings
 from improv.errors import BadInput
-from improv.midi.journal import Journal
+from improv.midi.journal import Journal, is_written, lock
 from improv.midi.log import MAX_BYTES, BadLog, Header
 from improv.midi.recorder import recover, session_path, unfinished
 from improv.net import weights
@@ -33,6 +34,7 @@ class Recording:
         try:
             with contextlib.ExitStack() as on_failure:
                 paper = on_failure.enter_context(self._log.open("xb", buffering=0))
+                lock(paper.fileno())
                 self._journal = Journal(paper, header)
                 on_failure.pop_all()
         except OSError as error:
@@ -73,17 +75,30 @@ class Outcome(NamedTuple):
 def recovered(path: Path, most: int = MAX_BYTES) -> Iterator[Outcome]:
     """Make the MIDI file of a log, or of each in a folder that has none; of one without notes nothing is said.
 
-    One of more than `most` bytes is left, and said to be.
+    One that is being played is left, and one of more than `most` bytes, which is said.
     """
-    for log in unfinished(path) if path.is_dir() else [path]:
-        try:
-            if most < log.stat().st_size <= MAX_BYTES:
-                yield Outcome(f"{log}: cut short; `improv recover {log}` makes its MIDI file, slowly", True)
-                continue
-            midi = midi_of(log)
-            if midi is not None:
-                yield Outcome(f"recovered {midi}", True)
-        except BadLog as error:
-            yield Outcome(str(error), False)
-        except OSError as error:
-            yield Outcome(f"{log.with_suffix('.mid')}: it could not be written ({error.strerror})", False)
+    if path.is_dir():
+        for log in unfinished(path):
+            if not is_written(log):
+                yield from _recovered(log, most)
+    elif not path.exists():
+        yield Outcome(f"{path}: there is no such log or folder", False)
+    elif is_written(path):
+        yield Outcome(f"{path}: it is being played; its MIDI file is made at the end", False)
+    elif os.path.lexists(path.with_suffix(".mid")):
+        midi = path.with_suffix(".mid")
+        yield Outcome(f"{midi}: it is there already; `improv replay {path} --out FILE` makes another", False)
+    else:
+        yield from _recovered(path, most)
+
+
+def _recovered(log: Path, most: int) -> Iterator[Outcome]:
+    try:
+        if most < log.stat().st_size <= MAX_BYTES:
+            yield Outcome(f"{log}: cut short; `improv recover {log}` makes its MIDI file, slowly", True)
+        elif (midi := midi_of(log)) is not None:
+            yield Outcome(f"recovered {midi}", True)
+    except BadLog as error:
+        yield Outcome(str(error), False)
+    except OSError as error:
+        yield Outcome(f"{log.with_suffix('.mid')}: it could not be written ({error.strerror})", False)

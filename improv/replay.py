@@ -78,6 +78,8 @@ def replay(path: Path, name: str | None = None, out: Path | None = None) -> tupl
     Raises `BadInput`.
     """
     log = Log(path)
+    if out is not None and out.resolve() == path.resolve():
+        raise BadInput(f"{out}: this is the log as well; give the MIDI file a name of its own")
     lines = [] if out is None else [_export(path, out)]
     with Progress("replaying") as progress:
 

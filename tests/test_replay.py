@@ -243,8 +243,37 @@ def test_a_folder_is_recovered(take: Path, tmp_path: Path) -> None:
     assert (tmp_path / "improv-4.mid").read_bytes() == b"made already"
     (tmp_path / "improv-3.log").unlink()
     assert improv("recover", tmp_path) == (0, f"{tmp_path}: there is nothing to recover\n")
+    status, told = improv("recover", tmp_path / "improv-4.log")
+    assert status == 2 and "improv-4.mid: it is there already" in told
+    assert (tmp_path / "improv-4.mid").read_bytes() == b"made already"
+    (tmp_path / "improv-4.mid").unlink()
     assert improv("recover", tmp_path / "improv-4.log")[0] == 0
     assert (tmp_path / "improv-4.mid").read_bytes() == take.with_suffix(".mid").read_bytes()
+    assert improv("recover", tmp_path / "improv-5.log") == (
+        2,
+        f"improv: {tmp_path}/improv-5.log: there is no such log or folder\n",
+    )
+
+
+def test_a_session_that_is_being_played_is_not_recovered(tmp_path: Path) -> None:
+    session = Recording(tmp_path, replace(Settings(), random_seed=1), weights.read("open"))
+    session.keep(Step(NS, NoteOn(NS, 60, 64)))
+    (path,) = tmp_path.iterdir()
+    assert list(recovered(tmp_path)) == []
+    (outcome,) = recovered(path)
+    assert not outcome.good and "it is being played" in outcome.line
+    session.finish([])
+    assert path.with_suffix(".mid").exists() and list(recovered(tmp_path)) == []
+
+
+def test_a_replay_does_not_write_over_its_log(take: Path, tmp_path: Path) -> None:
+    log = tmp_path / "improv-1.log"
+    log.write_bytes(take.read_bytes())
+    (link := tmp_path / "link.mid").symlink_to(log)
+    for out in (log, link):
+        status, told = improv("replay", log, "--out", out)
+        assert status == 2 and "this is the log as well" in told
+    assert log.read_bytes() == take.read_bytes()
 
 
 def test_where_no_log_can_be_begun_none_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

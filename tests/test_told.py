@@ -66,11 +66,16 @@ def test_a_disk_that_is_full_is_said_once(
 
 
 def test_a_file_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
-    with (
-        pytest.raises(BadInput, match=r"--log-file .*: it cannot be written \(Is a directory\)"),
-        told(False, tmp_path),
-    ):
+    path = tmp_path / "missing" / "told.log"
+    with pytest.raises(BadInput, match=r"--log-file .*: it cannot be written \(No such file"), told(False, path):
         pass
+
+
+def test_nothing_waits_for_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(pipe := tmp_path / "pipe")
+    for path in (pipe, tmp_path, Path("/dev/full")):
+        with pytest.raises(BadInput, match=r"--log-file .*: it is no ordinary file"), told(False, path):
+            pass
 
 
 def test_afterwards_the_logger_is_as_it_was() -> None:

@@ -68,6 +68,8 @@ class _File(logging.FileHandler):
     """A disk that is full ends it, which is said on the terminal."""
 
     def __init__(self, path: Path, terminal: logging.Handler) -> None:
+        if path.exists() and not path.is_file():  # a pipe would be opened once somebody reads it
+            raise BadInput(f"--log-file {path}: it is no ordinary file; give another name")
         try:
             super().__init__(path, encoding="utf-8", errors="backslashreplace")
         except OSError as error:

@@ -9,10 +9,16 @@ import os
 import queue
 import threading
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Protocol
 
 from improv.midi import log
 from improv.midi.log import Header, Record
+
+try:
+    import fcntl
+except ImportError:  # on Windows
+    fcntl = None  # type: ignore[assignment]
 
 LOG = logging.getLogger("improv")
 GATHER_S = 0.25  # what comes within this time is written at once: so much is lost at most when the program is killed
@@ -26,6 +32,26 @@ class Paper(Protocol):
     def name(self) -> str: ...
     def write(self, data: bytes, /) -> int: ...
     def close(self) -> None: ...
+
+
+def lock(descriptor: int) -> bool:
+    """Take the one lock of an open file, which is let go when it is closed or the process dies.
+
+    On Windows there is none, and everybody gets it.
+    """
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def is_written(path: Path) -> bool:
+    """Whether somebody writes that log now, in whatever process. Raises OSError."""
+    with path.open("rb") as paper:
+        return not lock(paper.fileno())
 
 
 class Journal:
