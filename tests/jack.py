@@ -92,7 +92,7 @@ def _started(name: str, period: int) -> Iterator[Env]:
 
 def signal_server(env: Env, number: int) -> int:
     """Gives its process id."""
-    (server,) = [pid for pid in children(os.getpid()) if f"-n\0{env['JACK_DEFAULT_SERVER']}\0" in _command(pid)]
+    (server,) = [pid for pid in children(os.getpid()) if f"-n\0{env['JACK_DEFAULT_SERVER']}\0" in command_of(pid)]
     os.kill(server, number)
     return server
 
@@ -407,7 +407,7 @@ class Daemon:
         return outlet
 
     def _outlets(self) -> list[int]:
-        return [pid for pid in children(self.process.pid) if "improv.midi.outlet" in _command(pid)]
+        return [pid for pid in children(self.process.pid) if "improv.midi.outlet" in command_of(pid)]
 
     def wait_for_outlet(self, another_than: int, timeout_s: float = 5.0) -> int:
         until = time.monotonic() + timeout_s
@@ -455,7 +455,7 @@ def children(pid: int) -> list[int]:
     return found
 
 
-def _command(pid: int) -> str:
+def command_of(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/cmdline").read_text()
     except OSError:

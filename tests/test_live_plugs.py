@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 from collections.abc import Iterator
 
 import pytest
 
-from tests.jack import Daemon, Env, Phrase, Player, kill, kill_server, server_again, server_or_skip, signal_server
+from tests.jack import (
+    Daemon,
+    Env,
+    Phrase,
+    Player,
+    children,
+    command_of,
+    gone,
+    kill,
+    kill_server,
+    server_again,
+    server_or_skip,
+    signal_server,
+)
 
 pytestmark = pytest.mark.jack
 
@@ -83,6 +97,54 @@ def test_an_output_comes_back_and_what_it_held_is_released(env: Env) -> None:
         assert "heard 13 notes" in daemon.out.lines[1]
 
 
+def test_devices_that_are_back_before_anyone_looked_are_connected_again(env: Env) -> None:
+    with contextlib.ExitStack() as cables:
+        synth = cables.enter_context(Player(env, *SYNTH))
+        keys = cables.enter_context(Player(env, *KEYS))
+        with Daemon(env, *NAMED) as daemon:
+            assert answers(keys, synth)
+            keys.play(((0.0, (0x90, 40, 80)), (0.0, (0xB0, 64, 127))))
+            cables.close()
+            with Player(env, *SYNTH) as synth, Player(env, *KEYS) as keys:
+                assert said(daemon, "is back", 2), daemon.err.lines
+                assert answers(keys, synth)
+                assert synth.wait_for_quiet(1.5, 12.0)
+                assert synth.sound() == (set(), set())
+            daemon.signal(signal.SIGINT)
+            assert daemon.wait() == 0
+
+
+def watch_of(daemon: Daemon) -> int:
+    """Its process; it is started when the daemon listens."""
+    found: list[int] = []
+    while not found:
+        daemon.err.wait(lambda: False, 0.05)
+        found = [pid for pid in children(daemon.process.pid) if "improv.midi.watch" in command_of(pid)]
+    return found[0]
+
+
+def test_a_watch_that_is_killed_is_started_again_and_knows_what_is_away(env: Env) -> None:
+    with Player(env, *KEYS) as keys, contextlib.ExitStack() as cable:
+        cable.enter_context(Player(env, *SYNTH))
+        with Daemon(env, *NAMED) as daemon:
+            cable.close()
+            assert said(daemon, "went away")
+            kill(watch_of(daemon))
+            assert said(daemon, "starts anew")
+            with Player(env, *SYNTH) as synth:
+                assert said(daemon, "is back")
+                assert answers(keys, synth)
+        assert len(daemon.err.lines) == 3, daemon.err.lines
+
+
+def test_a_watch_that_stands_still_holds_up_no_end(env: Env) -> None:
+    with Daemon(env, "--virtual", "--api", "jack") as daemon:
+        watch = watch_of(daemon)
+        os.kill(watch, signal.SIGSTOP)
+        daemon.signal(signal.SIGINT)
+        assert daemon.wait() == 0 and gone(watch)
+
+
 @pytest.mark.parametrize("quick", [True, False])
 def test_a_jack_server_dies_and_is_started_again(env: Env, quick: bool) -> None:
     with Daemon(env, "--virtual", "--api", "jack", "--thru") as daemon:
@@ -131,6 +193,7 @@ def test_it_waits_for_ports_that_are_not_there_yet(env: Env) -> None:
 def test_while_it_waits_a_signal_ends_it(env: Env) -> None:
     with Daemon(env, *NAMED, "--wait", wait=False) as daemon:
         assert said(daemon, "waiting for it", timeout_s=20.0)
+        daemon.signal(signal.SIGUSR1)  # nothing sounds that a panic could end
         daemon.signal(signal.SIGINT)
         assert daemon.wait() == 0
 

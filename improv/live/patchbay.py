@@ -34,18 +34,27 @@ class Broken(NamedTuple):
     number: int
 
 
+class Blind(NamedTuple):
+    """The watch ended by itself."""
+
+
 class Patchbay:
     def __init__(self) -> None:
-        self._news: queue.SimpleQueue[Change | Broken | None] = queue.SimpleQueue()
+        self._news: queue.SimpleQueue[Change | Broken | Blind | None] = queue.SimpleQueue()
 
     def mind(self, api: str, plugs: Sequence[Plug]) -> None:
         """From now on, what is open already."""
-        self._plugs = plugs
+        self._api, self._plugs = api, plugs
         self._names = [plug.watched.name for plug in plugs]
         self._opened_s = [-SHORT_LIFE_S] * len(plugs)
-        self._watch = Watch(api, [plug.watched for plug in plugs], self._news.put)
+        self._closed: set[int] = set()  # the plugs that are not open
+        self._watch = self._start_watch()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
+
+    def _start_watch(self) -> Watch:
+        watched = [plug.watched._replace(name=name) for plug, name in zip(self._plugs, self._names, strict=True)]
+        return Watch(self._api, watched, self._news.put, lambda: self._news.put(Blind()))
 
     def broken(self, number: int) -> None:
         """What was open there ended by itself: it is opened anew. Called on any thread."""
@@ -55,22 +64,35 @@ class Patchbay:
         while (news := self._news.get()) is not None:
             if isinstance(news, Broken):
                 self._mend(news.number)
+            elif isinstance(news, Blind):
+                self._watch_again()
             elif news.there:
                 self._names[news.number] = news.name
                 if self._plug(news.number):
                     LOG.warning(f"{self._plugs[news.number].said} is back")
             else:
                 LOG.warning(f"{self._plugs[news.number].said} went away; it will be opened again")
-                self._plugs[news.number].unplug()
+                self._unplug(news.number)
+
+    def _watch_again(self) -> None:
+        LOG.warning("what looks after the ports died; it starts anew")
+        self._watch.close()
+        self._watch = self._start_watch()
+        for number in self._closed:
+            self._watch.miss(number)
 
     def _mend(self, number: int) -> None:
         """At once; what soon ends again has to wait for the next look at the ports."""
         LOG.warning(f"{self._plugs[number].said} died; all is released, and it starts anew")
-        self._plugs[number].unplug()
+        self._unplug(number)
         if time.monotonic() - self._opened_s[number] < SHORT_LIFE_S:
             self._watch.miss(number)
         else:
             self._plug(number)
+
+    def _unplug(self, number: int) -> None:
+        self._closed.add(number)
+        self._plugs[number].unplug()
 
     def _plug(self, number: int) -> bool:
         try:
@@ -78,6 +100,7 @@ class Patchbay:
         except PortError:
             self._watch.miss(number)  # it went away again, or is not ready yet
             return False
+        self._closed.discard(number)
         self._opened_s[number] = time.monotonic()
         return True
 

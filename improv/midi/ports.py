@@ -71,8 +71,8 @@ class Looker(Protocol):
         """Whether the system is still the one that was opened."""
         ...
 
-    def names(self, side: str) -> list[str]:
-        """Of the `input` or the `output` ports."""
+    def names(self) -> dict[str, list[str]]:
+        """Of the `input` and the `output` ports."""
         ...
 
     def close(self) -> None:
@@ -99,10 +99,9 @@ class _Looker:
         except rtmidi.SystemError:
             raise PortError(f"{api} does not open here") from None
 
-    def names(self, side: str) -> list[str]:
+    def names(self) -> dict[str, list[str]]:
         with hushed():
-            names: list[str] = self._ports[side].get_ports()
-        return names
+            return {side: port.get_ports() for side, port in self._ports.items()}
 
     def close(self) -> None:
         for port in self._ports.values():
@@ -119,20 +118,48 @@ class _JackLooker:
         jack.set_info_function(lambda _: None)
         self.lives = True
         self._died = died
+        self._new: list[str] = []  # ports that came since the last look; written on a thread of JACK's
         try:
             self._client = jack.Client(LOOKING, no_start_server=True)
         except jack.JackError as error:
             raise PortError(str(error)) from None
         self._client.set_shutdown_callback(self._shut_down)
+        self._client.set_port_registration_callback(self._port_changed)
+        try:
+            self._client.activate()
+        except jack.JackError as error:
+            self._client.close()
+            raise PortError(str(error)) from None
+        self._seen = {name for names in self._names().values() for name in names}
+        self._early: set[str] = set()  # was seen before JACK told that it came
 
     def _shut_down(self, *_: object) -> None:
         self.lives = False
         self._died()
 
-    def names(self, side: str) -> list[str]:
-        """Those that others send to are `output`, as RtMidi has it."""
-        found = self._client.get_ports(is_midi=True, is_output=side == "input", is_input=side == "output")
-        return [port.name for port in found]
+    def _port_changed(self, port: Any, there: bool) -> None:
+        if port is not None and there:
+            self._new.append(port.name)
+
+    def names(self) -> dict[str, list[str]]:
+        """Those that others send to are `output`, as RtMidi has it.
+
+        A port that was away since the last look is missing once, though it be back: nothing is connected to it.
+        """
+        new = {self._new.pop() for _ in range(len(self._new))}
+        found = self._names()
+        here = {name for names in found.values() for name in names}
+        again = (self._seen & new) - self._early
+        self._early = here & ((self._early | (here - self._seen)) - new)
+        self._seen = here
+        return {side: [name for name in names if name not in again] for side, names in found.items()}
+
+    def _names(self) -> dict[str, list[str]]:
+        found = {
+            "input": self._client.get_ports(is_midi=True, is_output=True),
+            "output": self._client.get_ports(is_midi=True, is_input=True),
+        }
+        return {side: [port.name for port in ports] for side, ports in found.items()}
 
     def close(self) -> None:
         self._client.close()

@@ -21,7 +21,7 @@ from improv import child
 from improv.midi.ports import Looker, PortError, found_again, looker
 
 EVERY_S = 1.0
-SIDES = ("input", "output")
+CLOSE_S = 1.0
 
 
 class Watched(NamedTuple):
@@ -40,13 +40,16 @@ class Change(NamedTuple):
 
 
 class Watch:
-    """Calls `changed`, on a thread of its own."""
+    """Calls `changed`, on a thread of its own, and `died` when its process ends by itself, a second later."""
 
-    def __init__(self, api: str, watched: Sequence[Watched], changed: Callable[[Change], None]) -> None:
+    def __init__(
+        self, api: str, watched: Sequence[Watched], changed: Callable[[Change], None], died: Callable[[], None]
+    ) -> None:
         command = child.command("improv.midi.watch", json.dumps([api, watched]))
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, bufsize=1)
-        self._changed = changed
+        self._changed, self._died = changed, died
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
 
@@ -54,6 +57,8 @@ class Watch:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             self._changed(Change(*json.loads(line)))
+        if not self._closing.wait(EVERY_S):  # one that cannot live is not started without end
+            self._died()
 
     def miss(self, number: int) -> None:
         """That port is taken to be gone: where it is there, `changed` says so after the next look."""
@@ -63,9 +68,14 @@ class Watch:
 
     def close(self) -> None:
         assert self._process.stdin is not None and self._process.stdout is not None
+        self._closing.set()
         with contextlib.suppress(OSError):
             self._process.stdin.close()  # tells it to leave
-        self._process.wait()
+        try:
+            self._process.wait(CLOSE_S)
+        except subprocess.TimeoutExpired:  # it stands still, or its driver hangs
+            self._process.kill()
+            self._process.wait()
         self._thread.join()
         self._process.stdout.close()
 
@@ -113,7 +123,7 @@ class _Lookout:
         elif not self._looker.lives:
             self._looker.close()
             self._looker = None
-        return None if self._looker is None else {side: self._looker.names(side) for side in SIDES}
+        return None if self._looker is None else self._looker.names()
 
 
 def main() -> None:
