@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -142,6 +143,37 @@ def test_an_outlet_that_is_killed_leaves_no_note_without_its_end(env: Env) -> No
         kill(daemon.outlet)
         assert daemon.err.wait(lambda: bool(daemon.err.lines), NOTICED_S)
         assert player.wait(lambda: player.sound() == (set(), set()), NOTICED_S), player.sound()
+
+
+@pytest.mark.parametrize("broken", [signal.SIGKILL, signal.SIGSTOP])
+def test_an_outlet_that_breaks_as_it_ends_leaves_no_note_without_its_end(env: Env, broken: signal.Signals) -> None:
+    with into_the_observer(env) as (daemon, player):
+        os.kill(daemon.outlet, broken)
+        daemon.signal(signal.SIGINT)
+        assert daemon.wait() == 0
+        assert player.wait(lambda: player.sound() == (set(), set()), 1.0), player.sound()
+
+
+def test_an_outlet_is_killed_as_it_starts_anew_and_so_is_the_program(env: Env) -> None:
+    with into_the_observer(env) as (daemon, player):
+        outlet = daemon.outlet
+        kill(outlet)
+        other = daemon.wait_for_outlet(outlet)
+        kill(daemon.process.pid)
+        assert gone(other)
+        assert player.wait(lambda: player.sound() == (set(), set()), 1.0), player.sound()
+        assert not [line for line in daemon.err.lines if "Traceback" in line]
+
+
+@pytest.mark.parametrize("flood", [0, 4000])
+def test_an_outlet_that_stands_still_is_replaced(env: Env, flood: int) -> None:
+    with into_the_observer(env) as (daemon, player):
+        os.kill(daemon.outlet, signal.SIGSTOP)
+        player.play([(n / 2000, (0xB0, 1, n % 128)) for n in range(flood)] or at_once([0xB0, 1, 0]))
+        assert daemon.err.wait(lambda: any("died" in line for line in daemon.err.lines), 2 * NOTICED_S)
+        assert player.wait(lambda: player.sound() == (set(), set()), NOTICED_S), player.sound()
+        player.play(at_once([0x80, 40, 0], [0xB0, 64, 0]))
+        assert player.wait_for_notes(MACHINE, 3, turn(player)), "it plays no more"
 
 
 def test_halted_it_is_silent_in_a_second_and_plays_on_when_it_wakes(env: Env) -> None:

@@ -50,7 +50,9 @@ def listen(settings: Settings, card: Card) -> int:
     inbox: Inbox = queue.SimpleQueue()
     if settings.random_seed is None:
         settings = replace(settings, random_seed=secrets.randbelow(10**9))
-    with _signals(inbox), told(settings.verbose, Path(settings.log_file) if settings.log_file is not None else None):
+    log_file = None if settings.log_file is None else Path(settings.log_file)
+    # Before there is a session, and when it is over, nothing sounds that a panic would have to end.
+    with _signals(inbox), _on_signal("SIGUSR1", lambda: None), told(settings.verbose, log_file):
         folder = writable_folder(Path(settings.record)) if settings.record is not None else None
         wiring = _wait_for_ports(settings, inbox) if settings.ports.wait else find_ports(settings)
         if wiring is None:
@@ -191,7 +193,7 @@ class _Session:
                 Retime(now, Timeline(self._settings.bpm, now, metre=self._settings.beat.bar), jump=True)
             )
         self._patchbay.mind(self._wiring.api, self._plugs)
-        self._open_ends.callback(lambda: self._outlet.close())  # the last one, which the loop may not have heard of
+        self._open_ends.callback(self._close_outlet)
         self._open_ends.callback(self._patchbay.close)
         try:
             self._loop.run()
@@ -201,6 +203,15 @@ class _Session:
     def close(self) -> None:
         with _leaves_anyway():
             self._open_ends.close()
+
+    def _close_outlet(self) -> None:
+        """The last one, which the loop may not have heard of. One that failed released nothing: another does."""
+        self._outlet.close()
+        if self._outlet.failed:
+            outlet = self._start_outlet(self._target._replace(clear=True))
+            with contextlib.suppress(ports.PortError):
+                outlet.wait_until_ready()
+            outlet.close()
 
     def _start_outlet(self, target: Target) -> ProcessOutlet:
         return ProcessOutlet(target, self._inbox.put, lambda: self._patchbay.broken(OUTLET))
@@ -214,9 +225,9 @@ class _Session:
 
     def _plug_outlet(self, name: str | None) -> None:
         """It is cleared first: nobody knows what sounds there."""
-        outlet = self._start_outlet(self._target._replace(port=name))
+        self._target = self._target._replace(port=name, clear=True)
+        outlet = self._start_outlet(self._target)
         outlet.wait_until_ready()
-        outlet.put(Frame(now_ns(), PANIC))
         self._outlet = outlet
         self._inbox.put(OutletOpen(outlet))
 

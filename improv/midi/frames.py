@@ -12,9 +12,9 @@ from improv.music.timeline import Timeline
 PLAY, FORWARD, YIELD, LET_GO, BEAT, LEAVE, TURN, RETIME, LATENCY, PANIC = range(10)
 _FRAME = struct.Struct("<qBB36s")  # due or stamp in ns, command, length, message
 _LINE = struct.Struct("<dqddBB??")  # a timeline: tempo, origin in ns and in beats, bar, metre, metric; and a jump
-# Sent: due, sent, -, -, -, length, message; Late: time, turn, late, shift, thinned, ended, -; Skipped: values
+# Sent: due, sent, -, -, -, length, message; Late: time, turn, late, shift, thinned, ended, -; Skipped: values; Alive
 _REPORT = struct.Struct("<BqqqqHB3s")
-_SENT, _LATE, _SKIPPED = range(3)
+_SENT, _LATE, _SKIPPED, _ALIVE = range(4)
 
 
 class Frame(NamedTuple):
@@ -50,6 +50,10 @@ class Skipped(NamedTuple):
     values: int
 
 
+class Alive(NamedTuple):
+    """The answer to a heartbeat."""
+
+
 Report = Sent | Late | Skipped
 
 
@@ -63,21 +67,25 @@ def frames(stream: IO[bytes]) -> Iterator[Frame]:
         yield Frame(time_ns, command, message[:length])
 
 
-def pack_report(report: Report) -> bytes:
+def pack_report(report: Report | Alive) -> bytes:
     if isinstance(report, Sent):
         return _REPORT.pack(_SENT, report.due_ns, report.sent_ns, 0, 0, 0, len(report.message), report.message)
     if isinstance(report, Skipped):
         return _REPORT.pack(_SKIPPED, report.values, 0, 0, 0, 0, 0, b"")
+    if isinstance(report, Alive):
+        return _REPORT.pack(_ALIVE, 0, 0, 0, 0, 0, 0, b"")
     return _REPORT.pack(_LATE, *report, b"")
 
 
-def reports(stream: IO[bytes]) -> Iterator[Report]:
+def reports(stream: IO[bytes]) -> Iterator[Report | Alive]:
     """What `pack_report` packed, from an unbuffered pipe, until it closes."""
     for kind, time_ns, other_ns, late_ns, shift_ns, thinned, number, data in _unpacked(stream, _REPORT):
         if kind == _SENT:
             yield Sent(time_ns, other_ns, data[:number])
         elif kind == _SKIPPED:
             yield Skipped(time_ns)
+        elif kind == _ALIVE:
+            yield Alive()
         else:
             yield Late(time_ns, other_ns, late_ns, shift_ns, thinned, bool(number))
 

@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import queue
+import select
 import signal
 import subprocess
 import sys
@@ -23,11 +24,13 @@ from improv import child
 from improv.clock import now_ns
 from improv.midi import ports
 from improv.midi.desk import NO_DUTIES, Clock, Desk, Duties
-from improv.midi.frames import BEAT, LEAVE, Frame, Report, frames, pack_frame, pack_report, reports
+from improv.midi.frames import BEAT, LEAVE, PANIC, Alive, Frame, Report, frames, pack_frame, pack_report, reports
 from improv.midi.pace import paced
 
 HEARTBEAT_NS = 250_000_000
 HEARTBEAT_LOST_NS = 1_000_000_000
+MOST_UNANSWERED = 8  # heartbeats, two seconds of them
+FULL_S = 1.0
 CLOSE_S = 3.0
 DRAIN_S = 0.05  # a driver sends what it was given within a few of its periods
 
@@ -107,6 +110,7 @@ class Target(NamedTuple):
     port: str | None = None  # None: a virtual port
     builtin: bool = False
     duties: Duties = NO_DUTIES
+    clear: bool = False  # ends every note there may be before it plays
 
 
 class ProcessOutlet:
@@ -118,6 +122,10 @@ class ProcessOutlet:
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
         self._report, self._lost = report, lost
         self._closing = False
+        self._unanswered = 0  # heartbeats
+        if hasattr(os, "set_blocking"):  # on Windows a full pipe is waited for
+            assert self._process.stdin is not None
+            os.set_blocking(self._process.stdin.fileno(), False)
         self._listener: threading.Thread | None = None
 
     def wait_until_ready(self) -> None:
@@ -138,16 +146,27 @@ class ProcessOutlet:
     def _listen(self) -> None:
         assert self._process.stdout is not None
         for report in reports(self._process.stdout):
-            self._report(report)
+            if isinstance(report, Alive):
+                self._unanswered = 0
+            else:
+                self._report(report)
         if not self._closing:
             self._process.wait()
             self._lost()
 
     def put(self, frame: Frame) -> None:
-        """Called on the engine's and the driver's thread: one write, smaller than a pipe splits."""
+        """Called on the engine's and the driver's thread: one write, smaller than a pipe splits.
+
+        One that stands still is killed: another can do what it does not.
+        """
         assert self._process.stdin is not None
+        self._unanswered += frame.command == BEAT
+        if self._unanswered > MOST_UNANSWERED:
+            self._process.kill()
         with contextlib.suppress(OSError, ValueError):  # it died, and `lost` says so; or it was closed
-            self._process.stdin.write(pack_frame(frame))
+            while self._process.stdin.write(pack_frame(frame)) is None:
+                if not select.select([], [self._process.stdin], [], FULL_S)[1]:
+                    self._process.kill()
 
     def close(self) -> None:
         """Everything off; wait until it is. One whose driver hangs is not waited for."""
@@ -162,6 +181,11 @@ class ProcessOutlet:
         if self._listener is not None:
             self._listener.join()
         self._process.stdout.close()
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is closed, and did not leave in good order: what it sent may still sound."""
+        return bool(self._process.returncode)
 
 
 def main() -> None:
@@ -182,15 +206,21 @@ def main() -> None:
     except (OSError, ValueError) as error:  # rtmidi's errors are OSErrors
         print(f"output: {error}", flush=True)
         sys.exit(2)
-    print("ready", flush=True)
+    if target.clear:
+        inbox.put(Frame(now_ns(), PANIC))
+    with contextlib.suppress(OSError):  # the parent died: what may sound is ended all the same
+        os.write(sys.stdout.fileno(), b"ready\n")
 
     def receive() -> None:
         for frame in frames(os.fdopen(0, "rb", buffering=0)):
             inbox.put(frame)
+            if frame.command == BEAT:
+                report(Alive())
         inbox.put(Frame(0, LEAVE))
 
+    report = _reporter(sys.stdout.fileno())
     threading.Thread(target=receive, daemon=True).start()
-    serve(inbox, output.send, _reporter(sys.stdout.fileno()), duties)
+    serve(inbox, output.send, report, duties)
     time.sleep(DRAIN_S)
     output.close()
 
@@ -204,8 +234,8 @@ def _go_first() -> None:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
 
 
-def _reporter(descriptor: int) -> Callable[[Report], None]:
-    def report(report: Report) -> None:
+def _reporter(descriptor: int) -> Callable[[Report | Alive], None]:
+    def report(report: Report | Alive) -> None:
         with contextlib.suppress(OSError):  # the parent died: what sounds is released all the same
             os.write(descriptor, pack_report(report))
 
