@@ -327,8 +327,10 @@ def keys(values: Any, room: str = "") -> list[str]:
 
 
 def _nearest(key: str, room: str) -> str:
-    """The whole name of the setting most like `key`, those of the same room first."""
-    known = sorted(keys(Settings()), key=lambda name: not name.startswith(room) if room else "." in name)
+    """The whole name of the setting most like `key`, or at the top of the group; those of the same room first."""
+    whole = keys(Settings())
+    groups = [] if room else sorted({name.partition(".")[0] for name in whole if "." in name})
+    known = sorted([*whole, *groups], key=lambda name: not name.startswith(room) if room else "." in name)
     by_last = {name.rpartition(".")[2]: name for name in reversed(known)}
     return by_last[difflib.get_close_matches(key, by_last, 1, 0.0)[0]]
 
