@@ -6,8 +6,8 @@ from improv.engine import Musicianship, Time
 from improv.live.commentary import Commentary
 from improv.midi import wire
 from improv.midi.frames import Sent
-from improv.midi.log import Gave, Silence, Step
-from improv.music.events import NoteOff, NoteOn, TurnBegins, Yield
+from improv.midi.log import Gave, Record, Silence, Step
+from improv.music.events import NoteOff, NoteOn, Retime, Tap, Transport, TurnBegins, Yield
 from improv.music.schedule import is_note_on
 from improv.music.timeline import NS, Timeline
 from tests.nets import lively
@@ -41,7 +41,7 @@ def test_a_turn_is_told_when_the_engine_rests() -> None:
     resting[0] = True
     commentary.take(Step(8 * NS))
     commentary.take(Step(9 * NS))
-    assert said == ["heard 4 notes in 3.5 s, answered 1 notes in 1.0 s, sent at most 0.25 ms late"]
+    assert said == ["heard 4 notes in 3.5 s, answered 1 note in 1.0 s, sent at most 0.25 ms late"]
 
 
 def test_a_turn_that_is_broken_off_is_told_once() -> None:
@@ -68,3 +68,60 @@ def test_on_the_stage_each_answer_is_told_with_all_its_notes() -> None:
     heard = [int(line.split()[1]) for line in said]
     assert sum(answered) == sum(is_note_on(sent.message) for sent in show.sent)
     assert sum(heard) == 16 + 8 + 4
+
+
+def told(*records: Record) -> list[str]:
+    said: list[str] = []
+    commentary = Commentary(lambda: False, said.append)
+    for record in records:
+        commentary.take(record)
+    return said
+
+
+def runs(bpm: float, jump: bool = False) -> Gave:
+    return Gave((Retime(0, Timeline(bpm, metric=True), jump),))
+
+
+STANDS = Gave((Retime(0, Timeline(), jump=True),))
+
+
+def test_a_beat_that_begins_and_ends_is_told() -> None:
+    said = told(STANDS, runs(120.04), STANDS, STANDS, runs(120.04, jump=True))
+    assert said == ["the clock runs: 120.0 bpm", "the clock stands", "the clock runs: 120.0 bpm"]
+
+
+def test_a_jump_is_told_only_with_another_tempo() -> None:
+    assert told(runs(120), runs(121, jump=True), runs(122, jump=True)) == [
+        "the clock runs: 120.0 bpm",
+        "the clock runs: 122.0 bpm",
+    ]
+
+
+def test_a_tempo_that_changes_by_and_by_is_told_at_the_next_answer() -> None:
+    ramp = [runs(100 + n / 10) for n in range(201)]
+    said = told(*ramp, Gave((TurnBegins(NS),)), Gave((TurnBegins(2 * NS),)))
+    assert [line for line in said if "clock" in line] == ["the clock runs: 100.0 bpm", "the clock runs: 120.0 bpm"]
+
+
+def test_taps_are_told_by_their_tempo_where_it_is_new() -> None:
+    tap = Step(NS, Tap(NS))
+    assert told(tap, runs(120.1), tap, runs(120.9), tap, runs(122), Step(NS, Transport(NS)), STANDS) == [
+        "tapped: 120.1 bpm",
+        "tapped: 122.0 bpm",
+        "the clock stands",
+    ]
+
+
+def test_on_the_stage_three_taps_and_a_stop_are_told() -> None:
+    stage = Stage(lively(), Musicianship(time=Time("internal")))
+    stage.keepers.append((commentary := Commentary(lambda: True, (said := []).append)).take)
+    stage.play([*(Tap(n * NS // 2) for n in range(1, 7)), Transport(4 * NS)])
+    commentary.end_turn()
+    assert said == ["tapped: 120.0 bpm", "the clock stands"]
+
+
+def test_without_a_beat_nothing_is_told_of_one() -> None:
+    stage = Stage(lively(), Musicianship(time=Time("internal")))
+    stage.keepers.append(Commentary(lambda: False, (said := []).append).take)
+    stage.play(played_on(LINE, every(0.5, 0, 8)))
+    assert not [line for line in said if "bpm" in line or "clock" in line]

@@ -82,18 +82,16 @@ def test_what_happened_is_told_line_by_line() -> None:
     lines = tally.lines()
     figures = r"(\d+\.\d\d) ms p50, (\d+\.\d\d) p95, (\d+\.\d\d) p99, (\d+\.\d\d) max"
     told = (
-        ("took over in", (5.0,) * 4),
         ("notes sent late by", (0.1, 0.1, 2, 2)),
         ("a step of the engine took", (3,) * 4),
     )
-    assert lines[0] == "heard 1 notes, answered with 101"
-    for line, (name, times_ms) in zip(lines[1:4], told, strict=True):
+    assert lines[0] == "heard 1 note, answered with 101"
+    assert re.fullmatch(r"took over in median (4\.9[5-9]|5\.00) ms, at most 5\.00", lines[1])
+    for line, (name, times_ms) in zip(lines[2:4], told, strict=True):
         assert (found := re.fullmatch(f"{name} {figures}", line)), line
         assert [float(figure) for figure in found.groups()] == pytest.approx(times_ms, rel=0.01)
     assert lines[4] == "end of phrase to first note 0.91 s"
-    assert (
-        lines[5] == "late: 4 notes sent all the same, 0 times the rest moved (0 inner notes left out), 0 answers ended"
-    )
+    assert lines[5] == "late: 4 notes sent all the same"
     assert len(lines) == 6
 
 
@@ -105,9 +103,37 @@ def test_the_rungs_are_counted() -> None:
         Late(0, 0, NS, 0, 0, True),
     ):
         tally.hear(late)
-    assert tally.lines()[-1] == (
-        "late: 0 notes sent all the same, 2 times the rest moved (3 inner notes left out), 1 answers ended"
-    )
+    assert tally.lines()[-1] == "late: 2 times the rest moved (3 inner notes left out), 1 answer ended"
+
+
+@pytest.mark.parametrize("thinned", [0, 1])
+def test_what_did_not_happen_is_left_out(thinned: int) -> None:
+    tally = Tally()
+    tally.hear(Late(0, 0, 30 * MS, 30 * MS, thinned, ended=False))
+    assert tally.lines()[-1] == "late: 1 time the rest moved" + " (1 inner note left out)" * thinned
+    tally = Tally()
+    tally.begin_turn(TurnBegins(0))
+    tally.send(sent(60, 5, 5))
+    tally.send(sent(60, 1_000, 1_005))
+    assert tally.lines()[-1] == "late: 1 note sent all the same"
+
+
+@pytest.mark.parametrize(
+    ("count", "told", "times_ms"),
+    [
+        (19, "median _ ms, at most _", (3, 9)),
+        (20, "_ ms p50, _ p95, _ p99, _ max", (3, 3, 9, 9)),
+    ],
+)
+def test_of_few_values_only_the_median_and_the_most_are_told(
+    count: int, told: str, times_ms: tuple[float, ...]
+) -> None:
+    histogram = Histogram()
+    for time_ms in (*(3,) * (count - 1), 9):
+        histogram.add(time_ms * MS)
+    figure = re.compile(r"\d+\.\d\d")
+    assert figure.sub("_", histogram.line()) == told
+    assert [float(found) for found in figure.findall(histogram.line())] == pytest.approx(times_ms, rel=0.01)
 
 
 def test_a_turn_that_never_sounded_takes_nothing_over() -> None:

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
+from improv.live.counted import counted
 from improv.midi import wire
 from improv.midi.frames import Sent
 from improv.music.cue import LEAD_NS
@@ -14,6 +15,7 @@ from improv.music.inferred import Onsets
 
 FINENESS = 0.01  # a histogram's classes are so much wider than the one before
 LEAST_NS = 1_000
+FEW = 20  # fewer values have no last twentieth
 LEAST_CONFIDENCE = 0.5  # a tempo that is less likely to be right is not shown
 NOTICED_NS = 1_000_000  # a note that is sent later than this counts as late
 
@@ -42,6 +44,8 @@ class Histogram:
         return math.nan
 
     def line(self) -> str:
+        if self.count < FEW:
+            return f"median {self.percentile_ms(0.5):.2f} ms, at most {self.most_ns / 1e6:.2f}"
         p50, p95, p99 = (self.percentile_ms(share) for share in (0.5, 0.95, 0.99))
         return f"{p50:.2f} ms p50, {p95:.2f} p95, {p99:.2f} p99, {self.most_ns / 1e6:.2f} max"
 
@@ -108,7 +112,7 @@ class Tally:
 
     def lines(self) -> list[str]:
         """What happened, in words."""
-        lines = [f"heard {self.heard} notes, answered with {self.answered}"]
+        lines = [f"heard {counted(self.heard, 'note')}, answered with {self.answered}"]
         named = (
             ("took over in", self.takeovers),
             ("notes sent late by", self.lateness),
@@ -117,13 +121,20 @@ class Tally:
         lines += [f"{name} {times.line()}" for name, times in named if times.count]
         if self.turnarounds.count:
             lines.append(f"end of phrase to first note {self.turnarounds.percentile_ms(0.5) / 1e3:.2f} s")
-        if self.sent_late or self.moved or self.ended:
-            lines.append(
-                f"late: {self.sent_late} notes sent all the same, {self.moved} times the rest moved "
-                f"({self.thinned} inner notes left out), {self.ended} answers ended"
-            )
+        if late := self._late():
+            lines.append(f"late: {', '.join(late)}")
         if self.skipped:
-            lines.append(f"controllers moved faster than they are sent on: {self.skipped} values skipped")
+            lines.append(f"controllers moved faster than they are sent on: {counted(self.skipped, 'value')} skipped")
         if (tempo := self.onsets.tempo()) is not None and tempo.confidence >= LEAST_CONFIDENCE:
             lines.append(f"your own tempo: about {tempo.bpm:.0f} bpm (confidence {tempo.confidence:.0%})")
         return lines
+
+    def _late(self) -> list[str]:
+        """What was done about lateness."""
+        thinned = f" ({counted(self.thinned, 'inner note')} left out)" if self.thinned else ""
+        rungs = (
+            (self.sent_late, f"{counted(self.sent_late, 'note')} sent all the same"),
+            (self.moved, f"{counted(self.moved, 'time')} the rest moved{thinned}"),
+            (self.ended, f"{counted(self.ended, 'answer')} ended"),
+        )
+        return [said for count, said in rungs if count]
