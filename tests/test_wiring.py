@@ -36,3 +36,8 @@ def test_it_says_what_it_keeps_time_by_and_what_it_does_with_it(
     said = WIRING._replace(clock=clock).describe(override(Settings(), **flags), "open")
     ports = 'listening to "keys:out", playing on "synth:in", channel 2'
     assert said == f"{ports} (jack, thru off, weights open, {beat})"
+
+
+def test_ports_of_its_own_are_named() -> None:
+    said = WIRING._replace(source=None, sink=None).describe(Settings(), "open")
+    assert said.startswith('listening to its own port "improv in", playing on its own port "improv out", channel 2 ')

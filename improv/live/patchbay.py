@@ -83,7 +83,7 @@ class Patchbay:
 
     def _mend(self, number: int) -> None:
         """At once; what soon ends again has to wait for the next look at the ports."""
-        LOG.warning(f"{self._plugs[number].said} died; all is released, and it starts anew")
+        LOG.warning(f"what plays on {self._plugs[number].said} broke off; all is released, and it starts anew")
         self._unplug(number)
         if time.monotonic() - self._opened_s[number] < SHORT_LIFE_S:
             self._watch.miss(number)

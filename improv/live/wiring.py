@@ -30,8 +30,9 @@ class Wiring(NamedTuple):
         return f'the output "{self.sink}"' if self.sink is not None else "its own output"
 
     def describe(self, settings: Settings, weights: str) -> str:
-        source = f'"{self.source}"' if self.source else "its own virtual port"
-        sink = "the built-in synthesiser" if self.builtin else f'"{self.sink}"' if self.sink else "its own virtual port"
+        source = f'"{self.source}"' if self.source else f'its own port "{ports.OWN_INPUT}"'
+        sink = f'"{self.sink}"' if self.sink else f'its own port "{ports.OWN_OUTPUT}"'
+        sink = "the built-in synthesiser" if self.builtin else sink
         thru = f"on channel {settings.channels.thru}" if self.thru else "off"
         how = ", ".join([self.api, f"thru {thru}", f"weights {weights}", self._beat(settings), *_in_time(settings)])
         return f"listening to {source}, playing on {sink}, channel {settings.channels.output} ({how})"

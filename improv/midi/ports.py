@@ -20,6 +20,7 @@ APIS = {
     "coremidi": rtmidi.API_MACOSX_CORE,
     "winmm": rtmidi.API_WINDOWS_MM,
 }
+OWN_INPUT, OWN_OUTPUT = "improv in", "improv out"
 CALLBACK_S = 0.02  # is enough for what a callback does
 LOOKING = "improv-look"
 BRIDGES = ("system", "a2j")
@@ -244,7 +245,7 @@ class Input:
         self._port = _client(rtmidi.MidiIn, api, client)
         self._port.ignore_types(sysex=True, timing=not clock, active_sense=True)
         self._port.set_callback(lambda event, _: heard(bytes(event[0])))
-        self.name = _open(self._port, name, "improv in")
+        self.name = _open(self._port, name, OWN_INPUT)
 
     def close(self) -> None:
         # The callback goes first, and one that is under way gets the time to end: RtMidi waits for the driver's
@@ -261,7 +262,7 @@ class Output:
 
     def __init__(self, api: str, name: str | None) -> None:
         self._port = _client(rtmidi.MidiOut, api, "improv-out")
-        self.name = _open(self._port, name, "improv out")
+        self.name = _open(self._port, name, OWN_OUTPUT)
 
     def send(self, message: bytes) -> None:
         self._port.send_message(message)
