@@ -12,9 +12,9 @@ HEAD = ("name", "licence", "nats/note", "MB", "where")
 WIDTH = 110
 
 
-def lines(cards: Sequence[Card]) -> Iterator[str]:
-    """A line for each set, and below it the styles it heard and what has to be known of it."""
-    rows = [HEAD, *(_row(card) for card in cards)]
+def lines(cards: Sequence[Card], default: str) -> Iterator[str]:
+    """A line for each set, and below it the styles it heard and what has to be known of it. The default is marked."""
+    rows = [HEAD, *(_row(card, default) for card in cards)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for i, (name, licence, nats, size, where) in enumerate(rows):
         numbers = f"{nats:>{widths[2]}}  {size:>{widths[3]}}"
@@ -24,9 +24,10 @@ def lines(cards: Sequence[Card]) -> Iterator[str]:
     yield "nats/note: how hard its own test music is for each, less is better; across sets it does not compare"
 
 
-def _row(card: Card) -> tuple[str, ...]:
+def _row(card: Card, default: str) -> tuple[str, ...]:
+    name = f"{card.name} (default)" if card.folder.name == default else card.name
     size = sum(file.stat().st_size for file in card.folder.iterdir() if file.is_file())
-    return card.name, " ".join(card.licence.split()), f"{card.nats_per_note:.2f}", f"{size / 1e6:.1f}", str(card.folder)
+    return name, " ".join(card.licence.split()), f"{card.nats_per_note:.2f}", f"{size / 1e6:.1f}", str(card.folder)
 
 
 def _below(card: Card) -> Iterator[str]:

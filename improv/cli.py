@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from improv import __version__
 from improv.errors import BadInput
 
 app = typer.Typer(
@@ -90,6 +91,21 @@ def _card(settings: Any) -> Any:
     if card.terms is not None:
         print(f"improv: {card.terms}", file=sys.stderr, flush=True)
     return card
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        print(f"improv {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def improv(
+    version: Annotated[
+        bool, Flag("--version", help="Print the version.", is_eager=True, callback=_say_version)
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command()
@@ -287,6 +303,7 @@ def weights(
 ) -> None:
     """The installed sets of weights: where they are, their licence, what they heard and how well they know it."""
     from improv import catalogue
+    from improv.config import Settings
     from improv.net import weights
 
     with _at_the_door():
@@ -296,7 +313,7 @@ def weights(
         folders = weights.folders()
         if not folders:
             raise BadInput("no weights are installed; train some with improv-train, or name a folder with --weights")
-        print("\n".join(catalogue.lines([weights.Card.read(folder) for folder in folders])))
+        print("\n".join(catalogue.lines([weights.Card.read(folder) for folder in folders], Settings().weights)))
 
 
 @app.command()

@@ -231,7 +231,9 @@ def _ask(seed: Seed, goal: Goal) -> Ask:
     line, end_ns = seed.timelines[-1], seed.end_ns
     if goal.bars is not None:
         if not seed.metric:
-            raise BadInput("--bars: the seed's notes keep to no beat; give its tempo with --bpm, or use --seconds")
+            raise BadInput(
+                "--bars: the seed's notes keep to no beat; give its tempo, such as --bpm 100, or use --seconds"
+            )
         begin_ns = _next(line, end_ns, line.bar_beats, line.bar_beat)
         return Ask(begin_ns, length_ns=line.next_bar_ns(begin_ns + NS // 1000, goal.bars) - begin_ns)
     begin_ns = _next(line, end_ns, 1.0, 0.0) if seed.metric else _after_spacing(seed)

@@ -372,7 +372,7 @@ def read_card(data: bytes) -> None:
             card.check_style("jazz")
         with refusals():
             weights.read(str(folder))
-        shown = [*catalogue.lines([card]), card.terms or "", card.repertoire]
+        shown = [*catalogue.lines([card], "open"), card.terms or "", card.repertoire]
         assert all(map(door.is_shown, shown)), shown
 
 

@@ -14,7 +14,7 @@ import mido
 import pytest
 from typer.testing import CliRunner
 
-from improv import demo
+from improv import __version__, demo
 from improv.cli import app
 from improv.config import FLAGS, BeatSettings, Settings, override
 from improv.errors import BadInput
@@ -78,6 +78,10 @@ def test_a_bad_flag_is_said_in_one_line(args: tuple[str, ...], says: str, tmp_pa
     result = improv("listen", "--virtual", *args, cwd=tmp_path)
     assert result.returncode == 2
     assert says in result.stderr and len(result.stderr.strip().splitlines()) == 1
+
+
+def test_it_says_its_version() -> None:
+    assert CliRunner().invoke(app, ["--version"]).output == f"improv {__version__}\n"
 
 
 def test_every_setting_with_a_flag_is_offered() -> None:

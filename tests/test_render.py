@@ -157,7 +157,7 @@ def test_a_place_that_cannot_be_written_is_found_first(tmp_path: Path) -> None:
 def test_bars_need_a_beat(tmp_path: Path) -> None:
     free = [message for i in range(60) for message in note(60 + i % 12, 97 + i * 37 % 83, 61)]
     source, out = seed(tmp_path, free), tmp_path / "o.mid"
-    assert "--bpm" in refused("render", source, "-o", out, "--bars", 4)
+    assert "give its tempo, such as --bpm 100," in refused("render", source, "-o", out, "--bars", 4)
     render(source, "-o", out, "--bars", 4, "--bpm", 100)
 
 

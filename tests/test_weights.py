@@ -187,6 +187,7 @@ def test_the_sets_are_listed_in_short_and_one_is_shown_whole() -> None:
     assert listed.exit_code == 0 and len(listed.output.splitlines()) <= 2 + 4 * len(weights.folders())
     for said in ("open", "CC BY 4.0", "5.41", "pop (1.3 M notes), song (1.1 M)", "ragtime (27 k)", "POP909"):
         assert said in listed.output
+    assert [line.split("  ")[0] for line in listed.output.splitlines() if "(default)" in line] == ["open (default)"]
     whole = CliRunner().invoke(app, ["weights", "open"])
     assert whole.output.strip() == weights.Card.read(weights.find("open")).text.strip()
     none = CliRunner().invoke(app, ["weights", "none"])
