@@ -170,7 +170,7 @@ def test_an_outlet_that_stands_still_is_replaced(env: Env, flood: int) -> None:
     with into_the_observer(env) as (daemon, player):
         os.kill(daemon.outlet, signal.SIGSTOP)
         player.play([(n / 2000, (0xB0, 1, n % 128)) for n in range(flood)] or at_once([0xB0, 1, 0]))
-        assert daemon.err.wait(lambda: any("died" in line for line in daemon.err.lines), 2 * NOTICED_S)
+        assert daemon.err.wait(lambda: any("broke off" in line for line in daemon.err.lines), 2 * NOTICED_S)
         assert player.wait(lambda: player.sound() == (set(), set()), NOTICED_S), player.sound()
         player.play(at_once([0x80, 40, 0], [0xB0, 64, 0]))
         assert player.wait_for_notes(MACHINE, 3, turn(player)), "it plays no more"

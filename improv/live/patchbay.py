@@ -75,7 +75,7 @@ class Patchbay:
                 self._unplug(news.number)
 
     def _watch_again(self) -> None:
-        LOG.warning("what looks after the ports died; it starts anew")
+        LOG.warning("what looks after the ports broke off; it starts anew")
         self._watch.close()
         self._watch = self._start_watch()
         for number in self._closed:
