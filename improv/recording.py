@@ -8,6 +8,7 @@ import datetime
 import logging
 import os
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,13 +28,14 @@ LOG = logging.getLogger("improv")
 class Recording:
     def __init__(self, folder: Path, settings: Settings, card: Card) -> None:
         """Settings must name the random seed: with it the log can be replayed. Raises `BadInput`."""
-        self._log = session_path(folder)
         date = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
         played_with = (card.name, card.fingerprint, weights.digests(card))
         header = Header(__version__, date, *played_with, dataclasses.asdict(settings))
+        paper = _new_log(folder)
+        self._log = Path(paper.name)
         try:
             with contextlib.ExitStack() as on_failure:
-                paper = on_failure.enter_context(self._log.open("xb", buffering=0))
+                on_failure.enter_context(paper)
                 lock(paper.fileno())
                 self._journal = Journal(paper, header)
                 on_failure.pop_all()
@@ -65,6 +67,17 @@ def midi_of(log: Path, midi: Path | None = None) -> Path | None:
         return recover(log, midi, progress.step)
 
 
+def _new_log(folder: Path) -> FileIO:
+    """Another session may take a name at the same moment."""
+    path = session_path(folder)
+    try:
+        return path.open("xb", buffering=0)
+    except FileExistsError:
+        return _new_log(folder)
+    except OSError as error:
+        raise BadInput(f"--record {path}: the log cannot be begun ({error.strerror})") from None
+
+
 class Outcome(NamedTuple):
     """What became of a log, in a line."""
 
@@ -79,26 +92,26 @@ def recovered(path: Path, most: int = MAX_BYTES) -> Iterator[Outcome]:
     """
     if path.is_dir():
         for log in unfinished(path):
-            if not is_written(log):
-                yield from _recovered(log, most)
+            yield from _recovered(log, most)
     elif not path.exists():
         yield Outcome(f"{path}: there is no such log or folder", False)
-    elif is_written(path):
-        yield Outcome(f"{path}: it is being played; its MIDI file is made at the end", False)
     elif os.path.lexists(path.with_suffix(".mid")):
         midi = path.with_suffix(".mid")
         yield Outcome(f"{midi}: it is there already; `improv replay {path} --out FILE` makes another", False)
     else:
-        yield from _recovered(path, most)
+        yield from _recovered(path, most, named=True)
 
 
-def _recovered(log: Path, most: int) -> Iterator[Outcome]:
+def _recovered(log: Path, most: int, named: bool = False) -> Iterator[Outcome]:
     try:
-        if most < log.stat().st_size <= MAX_BYTES:
+        if is_written(log):
+            if named:
+                yield Outcome(f"{log}: it is being played; its MIDI file is made at the end", False)
+        elif most < log.stat().st_size <= MAX_BYTES:
             yield Outcome(f"{log}: cut short; `improv recover {log}` makes its MIDI file, slowly", True)
         elif (midi := midi_of(log)) is not None:
             yield Outcome(f"recovered {midi}", True)
     except BadLog as error:
         yield Outcome(str(error), False)
     except OSError as error:
-        yield Outcome(f"{log.with_suffix('.mid')}: it could not be written ({error.strerror})", False)
+        yield Outcome(f"{error.filename or log.with_suffix('.mid')}: {error.strerror}", False)

@@ -286,6 +286,16 @@ def test_where_no_log_can_be_begun_none_is_left(tmp_path: Path, monkeypatch: pyt
     assert not list(tmp_path.iterdir())
 
 
+def test_two_sessions_that_begin_at_once_take_a_log_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (taken := tmp_path / "improv-1.log").write_bytes(b"another's")
+    names = iter([taken, tmp_path / "improv-1-2.log"])
+    monkeypatch.setattr(recording, "session_path", lambda folder: next(names))
+    session = Recording(tmp_path, replace(Settings(), random_seed=1), weights.read("open"))
+    session.keep(Step(NS, NoteOn(NS, 60, 64)))
+    session.finish([])
+    assert taken.read_bytes() == b"another's" and (tmp_path / "improv-1-2.mid").exists()
+
+
 def test_where_nothing_was_played_nothing_stays(tmp_path: Path) -> None:
     session = Recording(tmp_path, replace(Settings(), random_seed=1), weights.read("open"))
     session.keep(Step(NS))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import sys
 import time
@@ -22,7 +23,8 @@ APIS = {
 }
 OWN_INPUT, OWN_OUTPUT = "improv in", "improv out"
 CALLBACK_S = 0.02  # is enough for what a callback does
-LOOKING = "improv-look"
+# Of each process its own: under a name that another is just giving up JACK refuses to open (seen, rarely).
+LOOKING = f"improv-look-{os.getpid()}"
 BRIDGES = ("system", "a2j")
 CHOICES, REPEATED = re.compile(r"[*+?{|]"), re.compile(r"\)[*+?{]")  # in a pattern: what can be read in many ways
 MOST_CHOICES, LONGEST_PATTERN = 3, 100
