@@ -137,7 +137,7 @@ def listen(
         float | None, Flag("--out-latency-ms", help="Send so much earlier than it is to sound.")
     ] = None,
     record: Annotated[str | None, Flag("--record", help="Write the session to a MIDI file in this folder.")] = None,
-    verbose: Annotated[bool | None, Flag("--verbose", "-v", help="Say a line about each turn.")] = None,
+    verbose: Annotated[bool | None, Flag("--verbose", "-v", help="Say a line about each turn, and the beat.")] = None,
     log_file: Annotated[str | None, Flag("--log-file", help="Add such lines, and more, to this file.")] = None,
     config: ConfigFile = None,
     presets: Presets = None,
