@@ -66,6 +66,7 @@ class Script:
         self.sent: list[bytes] = []
         self.stamps: list[int] = []
         self.reports: list[Report] = []
+        self.ended: list[bytes] = []
 
     def clock(self) -> int:
         self.now += self.TICK_NS
@@ -97,7 +98,7 @@ class Script:
 
     def run(self, duties: Duties = NO_DUTIES) -> Script:
         inbox = cast("queue.SimpleQueue[Frame]", self)
-        serve(inbox, self.send, self.reports.append, duties, self.clock, self.pause)
+        self.ended = serve(inbox, self.send, self.reports.append, duties, self.clock, self.pause)
         return self
 
     @property
@@ -325,6 +326,11 @@ def test_a_halt_of_its_own_is_no_lost_heartbeat() -> None:
     inbox = cast("queue.SimpleQueue[Frame]", script)
     serve(inbox, send, script.reports.append, clock=script.clock, pause=script.pause)
     assert script.now >= 10 * NS and script.stamps[1] < 4 * NS + MS
+
+
+def test_what_ended_the_last_notes_is_known_and_may_be_sent_again() -> None:
+    script = Script([played(0, MS, on(60)), played(0, MS, on(64)), played(0, 2 * MS, off(64)), leaves(NS)]).run()
+    assert script.ended == script.sent[3:] and script.ended[0] == off(60)
 
 
 # The beat that it gives, and what is sent ahead

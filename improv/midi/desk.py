@@ -133,15 +133,18 @@ class Desk:
                 messages = self._schedule.book.enter(due.owner, due.message)
                 self._play(messages, due.due_ns) if due.owner == MACHINE else self._send_all(messages)
 
-    def fall_silent(self) -> None:
-        self._play(self._schedule.drop(MACHINE))
-        self._send_all(self._schedule.silence())
+    def fall_silent(self) -> list[bytes]:
+        """Gives what ended the notes and pedals."""
+        machine, rest = self._schedule.drop(MACHINE), self._schedule.silence()
+        self._play(machine)
+        self._send_all(rest)
         if self._ticks is not None:
             self._send_all(self._ticks.stop())
         self._send_all(self._latest.flush())
         self._send_all(self._sweep.flush())
         if self._latest.skipped:
             self._report(Skipped(self._latest.skipped))
+        return machine + rest
 
     def _forward(self, message: bytes) -> None:
         """Notes at once; of what moves continuously no more than is of use."""

@@ -42,8 +42,11 @@ def serve(
     duties: Duties = NO_DUTIES,
     clock: Clock = now_ns,
     pause: Callable[[float], None] = time.sleep,
-) -> None:
-    """Play what comes into the inbox until LEAVE or until the heartbeat is lost; leave silence."""
+) -> list[bytes]:
+    """Play what comes into the inbox until LEAVE or until the heartbeat is lost; leave silence.
+
+    Gives what ended the notes and pedals that were left.
+    """
     desk = Desk(paced(send, clock, pause), report, duties, clock)
     beat_ns: int | None = None  # the watch begins with the first beat
     try:
@@ -53,15 +56,16 @@ def serve(
                 desk.run()
                 # After a long halt of this process itself, beats are waiting in the inbox.
                 if beat_ns is not None and clock() - beat_ns > HEARTBEAT_LOST_NS and inbox.empty():
-                    return
+                    break
             elif frame.command == BEAT:
                 beat_ns = clock()
             elif frame.command == LEAVE:
-                return
+                break
             else:
                 desk.take(frame)
     finally:
-        desk.fall_silent()
+        ended = desk.fall_silent()
+    return ended
 
 
 def _next_frame(
@@ -220,7 +224,11 @@ def main() -> None:
 
     report = _reporter(sys.stdout.fileno())
     threading.Thread(target=receive, daemon=True).start()
-    serve(inbox, output.send, report, duties)
+    ended = serve(inbox, output.send, report, duties)
+    time.sleep(DRAIN_S)
+    send = paced(output.send)
+    for message in ended:  # once more: JACK loses a period's messages where a client is late, and these are the last
+        send(message)
     time.sleep(DRAIN_S)
     output.close()
 
