@@ -28,7 +28,7 @@ from improv.music.sweep import Sweep, everything_off
 from improv.music.timeline import TICKS_PER_BEAT
 
 SPIN_NS = 800_000  # sleep until so long before an event, then spin: a sleep alone wakes too late
-TICK_SPIN_NS = 250_000  # before a tick, which is more often and matters less: slaves smooth what they hear
+TICK_SPIN_NS = 120_000  # before a tick, which comes often and matters less: slaves smooth what they hear
 
 Clock = Callable[[], int]
 
