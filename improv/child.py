@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 # `python -m` looks in the folder it is started in first: a stray json.py there would be run.
@@ -14,3 +15,10 @@ _PROGRAM = (
 def command(module: str, *arguments: str) -> list[str]:
     """What starts a module, from wherever the musician is."""
     return [sys.executable, "-c", _PROGRAM.format(module), *arguments]
+
+
+def leave_signals_to_the_parent() -> None:
+    """Ctrl-C and a closing terminal reach the whole group: the parent decides, and its children follow."""
+    for name in ("SIGINT", "SIGHUP", "SIGUSR1"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)

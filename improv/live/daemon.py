@@ -10,7 +10,7 @@ import queue
 import secrets
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +26,6 @@ from improv.midi import ports
 from improv.midi.desk import Duties
 from improv.midi.ears import Ears, clock_ears
 from improv.midi.frames import LET_GO, PANIC, Frame
-from improv.midi.link import Link
 from improv.midi.outlet import ProcessOutlet, Target
 from improv.midi.recorder import writable_folder
 from improv.midi.watch import EVERY_S, Watched
@@ -52,7 +51,11 @@ def listen(settings: Settings, card: Card) -> int:
         settings = replace(settings, random_seed=secrets.randbelow(10**9))
     log_file = None if settings.log_file is None else Path(settings.log_file)
     # Before there is a session, and when it is over, nothing sounds that a panic would have to end.
-    with _signals(inbox), _on_signal("SIGUSR1", lambda: None), told(settings.verbose, log_file):
+    with (
+        _on_signals(("SIGINT", "SIGTERM", "SIGHUP"), _quitting(inbox)),
+        _on_signals(("SIGUSR1",), lambda number: None),
+        told(settings.verbose, log_file),
+    ):
         folder = writable_folder(Path(settings.record)) if settings.record is not None else None
         wiring = _wait_for_ports(settings, inbox) if settings.ports.wait else find_ports(settings)
         if wiring is None:
@@ -61,7 +64,7 @@ def listen(settings: Settings, card: Card) -> int:
         session: _Session | None = None
         try:
             session = _Session(settings, card, wiring, inbox, recording)
-            with _on_signal("SIGUSR1", session.panic):
+            with _on_signals(("SIGUSR1",), session.panic):
                 session.run()
             print("\n".join(session.lines()), flush=True)
         finally:
@@ -178,6 +181,8 @@ class _Session:
             master.plug(wiring.clock)
             yield Plug(Watched("input", wiring.clock), f'the clock "{wiring.clock}"', master.unplug, master.plug)
         if settings.beat.clock == "link":
+            from improv.midi.link import Link  # brings asyncio, which most sessions do without
+
             link = Link(settings.bpm or 120.0, settings.beat.bar, self._inbox.put)
             ends.callback(link.close)
 
@@ -231,7 +236,7 @@ class _Session:
         self._outlet = outlet
         self._inbox.put(OutletOpen(outlet))
 
-    def panic(self) -> None:
+    def panic(self, _signal: int) -> None:
         """Called in the handler of a signal."""
         now = now_ns()
         self._loop.forward(Frame(now, PANIC))
@@ -265,36 +270,27 @@ def _leaves_anyway() -> Iterator[None]:
             faulthandler.cancel_dump_traceback_later()
 
 
-@contextlib.contextmanager
-def _signals(inbox: Inbox) -> Iterator[None]:
+def _quitting(inbox: Inbox) -> Callable[[int], None]:
     """The first signal ends the loop, the second the process: the outlet then falls silent by itself."""
     first_ns: list[int] = []
 
-    def on_signal(number: int, _frame: object) -> None:
+    def act(number: int) -> None:
         if not first_ns:
             first_ns.append(now_ns())
             inbox.put(Quit())
         elif now_ns() - first_ns[0] > ONE_SIGNAL_NS:
             os._exit(128 + number)
 
-    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {name: signal.signal(getattr(signal, name), on_signal) for name in names}
-    try:
-        yield
-    finally:
-        for name, handler in before.items():
-            signal.signal(getattr(signal, name), handler)
+    return act
 
 
 @contextlib.contextmanager
-def _on_signal(name: str, act: Callable[[], None]) -> Iterator[None]:
-    """For as long as it lasts, and where the system has that signal."""
-    number = getattr(signal, name, None)
-    if number is None:
-        yield
-        return
-    before = signal.signal(number, lambda *_: act())
+def _on_signals(names: Sequence[str], act: Callable[[int], None]) -> Iterator[None]:
+    """For as long as it lasts, those of them that the system has do that; `act` is given the number."""
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    before = {number: signal.signal(number, lambda number, _: act(number)) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(number, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

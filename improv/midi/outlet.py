@@ -194,11 +194,8 @@ class ProcessOutlet:
 
 def main() -> None:
     """The outlet's process: frames on stdin, reports on stdout."""
-    # Ctrl-C and a closing terminal reach the whole group: the parent decides, this process plays on
-    # until its pipe closes. A signal meant for it alone makes it leave in good order.
-    for ignored in ("SIGINT", "SIGHUP", "SIGUSR1"):
-        if hasattr(signal, ignored):
-            signal.signal(getattr(signal, ignored), signal.SIG_IGN)
+    # It plays on until its pipe closes. A signal meant for it alone makes it leave in good order.
+    child.leave_signals_to_the_parent()
     sys.setswitchinterval(1e-4)
     _go_first()
     target = Target(*json.loads(sys.argv[1]))

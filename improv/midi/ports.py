@@ -52,18 +52,18 @@ def survey() -> list[Ports]:
     found = []
     for name, api in APIS.items():
         if api in rtmidi.get_compiled_api():
-            with contextlib.suppress(rtmidi.SystemError), hushed():
-                found.append(_look(name, api))
+            with contextlib.suppress(PortError):
+                found.append(_look(name))
     return found
 
 
-def _look(name: str, api: int) -> Ports:
-    source, sink = rtmidi.MidiIn(api, name=LOOKING), rtmidi.MidiOut(api, name=LOOKING)
+def _look(api: str) -> Ports:
+    looker = _Looker(api)
     try:
-        return Ports(name, source.get_ports(), sink.get_ports())
+        names = looker.names()
+        return Ports(api, names["input"], names["output"])
     finally:
-        source.delete()
-        sink.delete()
+        looker.close()
 
 
 class Looker(Protocol):
@@ -95,20 +95,16 @@ class _Looker:
     lives = True
 
     def __init__(self, api: str) -> None:
-        try:
-            with hushed():
-                self._ports = {"input": rtmidi.MidiIn(APIS[api], name=LOOKING)}
-                self._ports["output"] = rtmidi.MidiOut(APIS[api], name=LOOKING)
-        except rtmidi.SystemError:
-            raise PortError(f"{api} does not open here") from None
+        self._ports = {"input": _client(rtmidi.MidiIn, api, LOOKING), "output": _client(rtmidi.MidiOut, api, LOOKING)}
 
     def names(self) -> dict[str, list[str]]:
         with hushed():
             return {side: port.get_ports() for side, port in self._ports.items()}
 
     def close(self) -> None:
-        for port in self._ports.values():
-            port.delete()
+        with hushed():
+            for port in self._ports.values():
+                port.delete()
 
 
 class _JackLooker:

@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import queue
-import signal
 import subprocess
 import sys
 import threading
@@ -128,9 +127,7 @@ class _Lookout:
 
 def main() -> None:
     """The watching process: leaves when its stdin closes."""
-    for ignored in ("SIGINT", "SIGHUP", "SIGUSR1"):
-        if hasattr(signal, ignored):
-            signal.signal(getattr(signal, ignored), signal.SIG_IGN)
+    child.leave_signals_to_the_parent()
     api, watched = json.loads(sys.argv[1])
     asides: queue.SimpleQueue[int | None] = queue.SimpleQueue()  # a port that is missed; None: look now
 
