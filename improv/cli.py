@@ -87,7 +87,7 @@ def _card(settings: Any) -> Any:
     from improv.net import weights
 
     card = weights.read(settings.weights)
-    card.check_style(settings.style)
+    card.check_style(settings.steering.style)
     if card.terms is not None:
         print(f"improv: {card.terms}", file=sys.stderr, flush=True)
     return card

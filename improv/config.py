@@ -20,9 +20,9 @@ from improv.engine import Musicianship, Time
 from improv.errors import BadInput
 from improv.music.belts import Belts
 from improv.music.grid import Grid
+from improv.music.steering import RANGES as KNOBS
+from improv.music.steering import Steering
 from improv.music.turns import TurnRules
-from improv.net import codec
-from improv.net.sampler import Sampling
 
 
 class BadSetting(BadInput):
@@ -92,10 +92,6 @@ class ControlSettings:
 @dataclass(frozen=True)
 class Settings:
     weights: str = "open"
-    style: str | None = None  # None: the network is not told one
-    temperature: float = 0.95
-    top_p: float = 0.95
-    memory: float = 0.5
     bpm: float | None = None
     random_seed: int | None = None
     forget_s: float = 30.0
@@ -106,6 +102,7 @@ class Settings:
     mode: str = "answer"
     bars: int = 4
     out_latency_ms: float = 0.0
+    steering: Steering = field(default_factory=Steering)
     turns: TurnRules = field(default_factory=TurnRules)
     belts: Belts = field(default_factory=Belts)
     beat: BeatSettings = field(default_factory=BeatSettings)
@@ -116,13 +113,11 @@ class Settings:
     def musicianship(self, seed: int, listens_for_the_end: bool = True) -> Musicianship:
         """What the engine needs to know, of a style that the set of weights knows (`Card.check_style`)."""
         return Musicianship(
-            sampling=Sampling(self.temperature, self.top_p),
-            style=codec.style_index(self.style),
+            steering=self.steering,
             turns=self.turns,
             time=self._time(live=listens_for_the_end),
             out_latency_ns=round(self.out_latency_ms * MS),
             belts=self.belts,
-            memory=self.memory,
             forget_s=self.forget_s,
             listens_for_the_end=listens_for_the_end,
             seed=seed,
@@ -147,9 +142,7 @@ class Settings:
 
 # Lowest and highest value of each number.
 RANGES: dict[str, tuple[float, float]] = {
-    "temperature": (0.05, 4.0),
-    "top_p": (0.01, 1.0),
-    "memory": (0.0, 1.0),
+    **{f"steering.{knob}": ends for knob, ends in KNOBS.items()},
     "bpm": (20, 400),
     "random_seed": (0, 999_999_999),
     "forget_s": (1, 3600),
@@ -236,10 +229,10 @@ def of(values: Mapping[Any, Any], source: str) -> Settings:
 # The command line's name of each setting that has one.
 FLAGS = {
     "weights": "--weights",
-    "style": "--style",
-    "temperature": "--temperature",
-    "top_p": "--top-p",
-    "memory": "--memory",
+    "steering.style": "--style",
+    "steering.temperature": "--temperature",
+    "steering.top_p": "--top-p",
+    "steering.memory": "--memory",
     "bpm": "--bpm",
     "random_seed": "--random-seed",
     "thru": "--thru",

@@ -22,11 +22,11 @@ from improv.midi import ports, wire
 from improv.midi.frames import PLAY, TURN, Frame, Report, Sent
 from improv.midi.outlet import ProcessOutlet, Target, ThreadOutlet
 from improv.music.events import NoteOff, NoteOn
+from improv.music.steering import Steering
 from improv.music.timeline import Timeline
 from improv.music.turns import TurnRules
 from improv.net import weights
 from improv.net.codec import OFF, Token
-from improv.net.sampler import Sampling
 from improv.net.stream import Limits, Net, Reader
 
 NOTES = 200
@@ -158,7 +158,7 @@ def _play_phrases(inbox: Inbox, advance: Advance) -> None:
 
 def event_ms(net: Net, events: int = 500) -> list[float]:
     """The time of each event as the engine plays it: drawn, with its constraints, and fed back."""
-    reader = Reader(net, Sampling(0.95, 0.95))
+    reader = Reader(net, Steering())
     timeline = Timeline()
     stream = reader.hear(None, Token(0, 60, 16), timeline)
     times = []

@@ -36,19 +36,21 @@ from improv.music.events import (
     Pedal,
     Played,
     Retime,
+    Steer,
     TurnBegins,
     Yield,
 )
 from improv.music.grid import Grid
+from improv.music.steering import Steering, turned
 from improv.music.timeline import NS, TICKS_PER_BEAT, Timeline
 from improv.music.trade import Trade
 from improv.music.turns import Listener, Phrase, TurnRules
 from improv.net.hearing import Hearing
-from improv.net.sampler import Sampling
-from improv.net.stream import UNKNOWN, Net, Reader
+from improv.net.stream import Net, Reader
 from improv.soloist import Soloist
 
 Act = Callable[[int], list[Played]]
+PLAIN = Steering(temperature=1.0, top_p=1.0, memory=0.0)  # what the network says, nothing added
 
 
 class Due(NamedTuple):
@@ -75,13 +77,11 @@ class Time:
 class Musicianship:
     """Every musical setting of the engine."""
 
-    sampling: Sampling = field(default_factory=Sampling)
-    style: int = UNKNOWN  # what the network is told, as numbered in the codec
+    steering: Steering = PLAIN
     turns: TurnRules = field(default_factory=TurnRules)
     time: Time = field(default_factory=Time)
     out_latency_ns: int = 0  # what is played is sent so much before its time
     belts: Belts = field(default_factory=Belts)
-    memory: float = 0.0  # how strongly it draws on what the player has played, 0 to 1
     forget_s: float = 30.0  # of silence, then the network starts afresh
     listens_for_the_end: bool = True  # False: answers only when asked (`Ask`), and at once
     seed: int = 0
@@ -99,8 +99,8 @@ class Engine:
         self._listener = Listener(musicianship.turns)
         self._hearing = Hearing()
         self._meanwhile: list[Sounding] = []  # what the network is to hear once its answer is over
-        reader = Reader(net, musicianship.sampling, musicianship.style, musicianship.memory)
-        self._soloist = Soloist(reader, musicianship.belts)
+        self._steering = musicianship.steering
+        self._soloist = Soloist(Reader(net, self._steering), musicianship.belts)
         self._asked: Ask | None = None
         self._turn: Turn | None = None  # decided; it begins as soon as all that was heard is read
         self._decided_ns = 0
@@ -228,6 +228,9 @@ class Engine:
                 return self._panic(time_ns)
             case Late():
                 return self._late(event)
+            case Steer(_, knob, value):
+                self._steering = turned(self._steering, knob, value)
+                self._soloist.steer(self._steering)
             case OutLatency(_, latency_ns):
                 self._cue.latency_ns = latency_ns
                 return [event]

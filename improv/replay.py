@@ -68,7 +68,7 @@ def engine(log: Path, header: Header, name: str | None) -> Engine:
     card = weights.read(name or header.weights)
     if weights.digests(card) != header.graphs:
         raise BadInput(f"{log}: played with other weights than {card.folder}; name the right folder with --weights")
-    card.check_style(settings.style)
+    card.check_style(settings.steering.style)
     return Engine(weights.network(card), settings.musicianship(settings.random_seed))
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from improv.music.answer import Answer, Planned, Turn
 from improv.music.belts import Belts, Pace
 from improv.music.events import Late, NoteOff, NoteOn
+from improv.music.steering import Steering
 from improv.music.timeline import NS, ROUNDING, Timeline
 from improv.net import codec
 from improv.net.codec import Token
@@ -68,6 +69,10 @@ class Soloist:
             self.stream = self._reader.feed(self.stream, token, line)
         else:
             self.stream = self._reader.hear(self.stream, token, line)
+
+    def steer(self, steering: Steering) -> None:
+        """What is drawn from now on is drawn that way."""
+        self._reader.steer(steering)
 
     def forget(self) -> None:
         self.stream = None

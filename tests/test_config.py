@@ -11,7 +11,7 @@ from improv import config, shipped
 from improv.config import BadSetting, Settings, override
 from improv.engine import Time
 from improv.music.grid import Grid
-from improv.net import codec
+from improv.music.steering import Steering
 from improv.together import check_together
 
 
@@ -37,7 +37,7 @@ def test_every_setting_is_documented() -> None:
 
 def test_a_file_and_flags_go_over_the_defaults(tmp_path: Path) -> None:
     settings = config.load(written(tmp_path, "bpm: 90\nports: {aliases: {keys: nanoKEY}}\n"))
-    assert (settings.bpm, settings.ports.aliases, settings.temperature) == (90.0, {"keys": "nanoKEY"}, 0.95)
+    assert (settings.bpm, settings.ports.aliases, settings.steering.temperature) == (90.0, {"keys": "nanoKEY"}, 0.95)
     settings = config.override(settings, bpm=100.0, in_channel=3, thru=None)
     assert (settings.bpm, settings.channels.input, settings.thru) == (100.0, 3, None)
 
@@ -45,7 +45,7 @@ def test_a_file_and_flags_go_over_the_defaults(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("temprature: 1", r"my\.yaml: `temprature` is no setting; the nearest is `temperature`"),
+        ("temprature: 1", r"my\.yaml: `temprature` is no setting; the nearest is `steering.temperature`"),
         ("turns: {silense: 2}", r"`turns\.silense` is no setting; the nearest is `turns\.silence`"),
         ("silence: 2", r"`silence` is no setting; the nearest is `turns\.silence`"),
         ("belt: {voices: 1}", r"`belt` is no setting; the nearest is `belts`"),
@@ -54,8 +54,8 @@ def test_a_file_and_flags_go_over_the_defaults(tmp_path: Path) -> None:
         ("port: keys", "the nearest is `ports`"),
         ("beats: {}", "the nearest is `beat`"),
         ("turn: 67", "the nearest is `controls.turn`"),
-        ("temperature: .nan", "must be from 0.05 to 4"),
-        ("temperature: 0", "must be from 0.05 to 4"),
+        ("steering: {temperature: .nan}", "must be from 0.05 to 4"),
+        ("steering: {temperature: 0}", "must be from 0.05 to 4"),
         ("bpm: 1e9", "must be from 20 to 400|must be a number"),
         ("bpm: .inf", "must be from 20 to 400"),
         ("bpm: 0", "`bpm` is 0.0; it must be from 20 to 400"),
@@ -93,8 +93,8 @@ def test_a_file_and_flags_go_over_the_defaults(tmp_path: Path) -> None:
         ("turns: {shortest_silence_s: 2}", r"yaml: `turns\.shortest_silence_s` is 2, above `turns\.longest_silence_s`"),
         ("channels: {output: 17}", "must be from 1 to 16"),
         ("channels: {output: true}", "whole number"),
-        ("temperature: warm", "must be a number"),
-        ("style: 3", "must be a text or null"),
+        ("steering: {temperature: warm}", "must be a number"),
+        ("steering: {style: 3}", "must be a text or null"),
         ("ports: loud", "settings of its own"),
         ("ports: {api: midi2}", "one of auto"),
         ("ports: {aliases: {a: 1}}", "pairs of texts"),
@@ -110,9 +110,8 @@ def test_a_bad_file_is_named_with_its_key(tmp_path: Path, text: str, says: str) 
         config.load(written(tmp_path, text))
 
 
-def test_a_style_is_told_by_its_number_and_none_is_not_told() -> None:
-    assert override(Settings(), style="pop").musicianship(0).style == codec.STYLES.index("pop")
-    assert Settings().musicianship(0).style == 0
+def test_how_it_is_steered_is_what_the_engine_is_told() -> None:
+    assert override(Settings(), style="pop", top_p=0.5).musicianship(0).steering == Steering(style="pop", top_p=0.5)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

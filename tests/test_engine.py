@@ -15,10 +15,10 @@ from improv.engine import Engine, Musicianship, Time
 from improv.music.belts import Belts
 from improv.music.cue import LEAD_NS
 from improv.music.events import Ask, Heard, InputLost, Late, NoteOff, NoteOn, Pedal, Played, Retime, TurnBegins, Yield
+from improv.music.steering import Steering
 from improv.music.timeline import NS, Timeline
 from improv.net import codec
 from improv.net.codec import OFF, START
-from improv.net.sampler import Sampling
 from improv.render import perform
 from improv.soloist import Soloist
 from tests.nets import FlatNet, lively
@@ -136,12 +136,12 @@ def test_the_network_hears_the_player_note_by_note() -> None:
     assert read == list(range(2, 10))  # the start, and then one token an event
 
 
-@pytest.mark.parametrize("style", [0, codec.STYLES.index("ragtime")])
-def test_every_token_carries_the_style_that_is_set(style: int) -> None:
+@pytest.mark.parametrize("style", [None, "ragtime"])
+def test_every_token_carries_the_style_that_is_set(style: str | None) -> None:
     net = lively()
-    run(Engine(net, Musicianship(style=style)), eighths())
+    run(Engine(net, Musicianship(steering=Steering(style=style))), eighths())
     assert len(net.read_tokens) > 30  # what was heard and what was played
-    assert {row[4] for row in net.read_tokens} == {style}
+    assert {row[4] for row in net.read_tokens} == {codec.style_index(style)}
     assert {row[5] for row in net.read_tokens} == {0}
 
 
@@ -250,7 +250,7 @@ def test_memory_starts_afresh_after_a_long_silence() -> None:
 def test_what_a_lost_input_held_is_heard_to_end_before_memory_starts_afresh() -> None:
     """Both keys come up when memory would start afresh; the network hears so first."""
     engine = Engine(lively(), Musicianship(forget_s=1.0))
-    engine._soloist._reader = StrictReader(engine._soloist._reader._net, Sampling())
+    engine._soloist._reader = StrictReader(engine._soloist._reader._net, Steering())
     run(engine, [NoteOn(NS, 58, 1), NoteOn(NS, 59, 1), InputLost(2 * NS)], 4 * NS)
 
 
@@ -392,7 +392,7 @@ def test_a_pedal_held_across_an_answer_sustains_but_holds_no_turn() -> None:
 )
 def test_what_is_fed_keeps_to_the_alphabet(script: list[tuple[int, str, int]], seed: int) -> None:
     engine = Engine(lively(), Musicianship(seed=seed))
-    engine._soloist = Soloist(StrictReader(lively(), engine._settings.sampling), Belts())
+    engine._soloist = Soloist(StrictReader(lively(), engine._settings.steering), Belts())
     now = NS
     for wait_ms, kind, pitch in script:
         now += wait_ms * MS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import typing
@@ -18,6 +19,7 @@ from improv.midi.frames import Sent
 from improv.midi.log import BadLog, Gave, Header, Log, Record, Silence, Step
 from improv.midi.recorder import recover
 from improv.music.events import Heard, InputLost, NoteOff, NoteOn, Pedal, Played, Retime
+from improv.music.steering import Steering
 from improv.music.timeline import NS, Timeline
 
 MS = 1_000_000
@@ -35,6 +37,8 @@ FIELDS: dict[Any, st.SearchStrategy[Any]] = {
     "velocity": st.integers(1, 127),
     "sixteenths": st.integers(0, 0x3FFF),
     "timeline": lines,
+    "knob": st.sampled_from([knob.name for knob in dataclasses.fields(Steering)]),
+    "value": st.none() | st.floats(0, 1),
     "time_ns": times,
     bool: st.booleans(),
     int: st.integers(-(1 << 62), 1 << 62),
@@ -183,7 +187,7 @@ def test_a_line_that_is_too_deep_or_too_long_is_damage(tmp_path: Path, data: byt
         (b"[1]\n", "is no log of improv"),
         (b'{"improv-log": 1}\n', "is no log of improv"),
         (b"{" + b'"a":{' * 50_000, "is no log of improv"),
-        (log.header_line(HEADER).replace("1", "2", 1).encode(), "another version of improv wrote it"),
+        (log.header_line(HEADER).replace("2", "3", 1).encode(), "another version of improv wrote it"),
         (log.header_line(HEADER._replace(settings=[])).encode(), "line 1 is damaged"),  # type: ignore[arg-type]
         (log.header_line(HEADER._replace(weights=5)).encode(), "line 1 is damaged"),  # type: ignore[arg-type]
         (log.header_line(HEADER._replace(improv="\x1b[2J")).encode(), "line 1 is damaged"),

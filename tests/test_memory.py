@@ -12,11 +12,11 @@ from improv import config
 from improv.config import Settings
 from improv.engine import Engine
 from improv.music.events import Heard, NoteOff, NoteOn
+from improv.music.steering import Steering
 from improv.music.timeline import NS, Timeline
 from improv.net import codec
 from improv.net.codec import NO_VELOCITY, OFF, Token
 from improv.net.memory import ELSEWHERE, EQUAL, EVENTS, LONGEST, NO_RUNS, SHORTEST, TIMES, Memory, mixed
-from improv.net.sampler import Sampling
 from improv.net.stream import Limits, Reader
 from tests.nets import FlatNet, MadNet, lively
 from tests.stage import Stage, notes
@@ -147,7 +147,7 @@ def test_what_the_network_rules_out_altogether_can_still_be_drawn() -> None:
 
 
 def test_a_snapshot_is_left_as_it_was_by_what_was_played_after_it() -> None:
-    reader = Reader(FlatNet(), Sampling(), memory=1.0)
+    reader = Reader(FlatNet(), Steering(temperature=1.0, top_p=1.0, memory=1.0))
     timeline, stream = Timeline(), None
     for token in [*line(LICK), *line(LICK[:3], begin=200)]:
         stream = reader.hear(stream, token, timeline)
@@ -178,7 +178,7 @@ def lick(begin_ns: int) -> list[Heard]:
 
 def answers(memory: float, seed: int) -> tuple[list[int], Engine]:
     """What is answered to the lick, the eighth time it is played."""
-    stage = Stage(lively(), Settings(memory=memory).musicianship(seed))
+    stage = Stage(lively(), Settings(steering=Steering(memory=memory)).musicianship(seed))
     times = [NS + i * 8 * NS for i in range(8)]
     show = stage.play([event for begin_ns in times for event in lick(begin_ns)])
     return [note.pitch for note in notes(show.sent) if note.on.due_ns > times[-1]], show.engine
@@ -205,7 +205,7 @@ def test_the_same_lick_gets_the_same_answer() -> None:
 
 def test_only_what_the_player_played_is_remembered() -> None:
     """However much was planned of an answer, and taken back or ended because he came in again."""
-    stage = Stage(lively(), Settings(memory=1.0).musicianship(1))
+    stage = Stage(lively(), Settings(steering=Steering(memory=1.0)).musicianship(1))
     begins = [NS, 3 * NS + NS // 8, 6 * NS]
     show = stage.play([event for begin_ns in begins for event in lick(begin_ns)], 12 * NS)
     sounding = [note for note in notes(show.sent) for at in begins if note.on.due_ns < at <= note.off.sent_ns]
@@ -216,12 +216,12 @@ def test_only_what_the_player_played_is_remembered() -> None:
 
 @pytest.mark.parametrize("seed", range(13))
 def test_a_network_out_of_its_mind_still_plays_what_can_be_played(seed: int) -> None:
-    stage = Stage(MadNet(seed), Settings(memory=1.0).musicianship(seed))
+    stage = Stage(MadNet(seed), Settings(steering=Steering(memory=1.0)).musicianship(seed))
     show = stage.play([event for i in range(4) for event in lick(NS + i * 4 * NS)])
     assert notes(show.sent)
 
 
 def test_the_setting_is_a_share() -> None:
-    assert config.override(Settings(), memory=0.5).musicianship(1).memory == 0.5
+    assert config.override(Settings(), memory=0.5).musicianship(1).steering.memory == 0.5
     with pytest.raises(config.BadSetting, match=r"--memory is 1\.5; it must be from 0 to 1"):
         config.override(Settings(), memory=1.5)

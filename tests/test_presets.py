@@ -62,7 +62,7 @@ def test_the_shipped_presets_travel_with_the_program() -> None:
 
 def test_safe_is_within_the_defaults() -> None:
     safe, usual = config.settled([presets.read("safe")]), Settings()
-    assert safe.temperature < usual.temperature and safe.top_p < usual.top_p
+    assert safe.steering.temperature < usual.steering.temperature and safe.steering.top_p < usual.steering.top_p
     for belt in ("voices", "notes_per_s", "loudest", "highest", "longest_note_s", "longest_answer_s"):
         assert getattr(safe.belts, belt) < getattr(usual.belts, belt)
     assert safe.belts.lowest > usual.belts.lowest
@@ -101,12 +101,12 @@ def test_mono_plays_one_note_at_a_time_and_tight_on_the_sixteenths(tmp_path: Pat
 
 
 def test_a_preset_of_ones_own_is_found_first_and_listed_with_its_file(here: Path) -> None:
-    preset("# Warmer.\ntemperature: 1.3\n")
-    preset("# My stage.\ntemperature: 0.7\n", "safe")
+    preset("# Warmer.\nsteering: {temperature: 1.3}\n")
+    preset("# My stage.\nsteering: {temperature: 0.7}\n", "safe")
     listed = said("presets").splitlines()
     assert [line.split()[0] for line in listed] == ["free", "mine", "mono", "safe", "tight"]
     assert listed[1] == f"mine   Warmer. ({Path('presets/mine.yaml')})" and "My stage." in listed[3]
-    assert config.settled([presets.read("safe")]).temperature == 0.7
+    assert config.settled([presets.read("safe")]).steering.temperature == 0.7
 
 
 def test_a_preset_may_lie_anywhere(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_one_that_is_not_there_is_named_with_those_that_are(here: Path) -> None:
 @pytest.mark.parametrize("command", ["listen --virtual", "demo", "render a.mid -o b.mid", "config"])
 def test_each_command_that_plays_takes_presets(command: str, here: Path) -> None:
     preset("temprature: 1")
-    assert f"{Path('presets/mine.yaml')}: `temprature` is no setting; the nearest is `temperature`" in refused(
+    assert f"{Path('presets/mine.yaml')}: `temprature` is no setting; the nearest is `steering.temperature`" in refused(
         *command.split(), "--preset", "safe", "--preset", "mine"
     )
 
@@ -153,7 +153,7 @@ def test_a_preset_reaches_for_nothing_but_the_music(text: str, reach: str, here:
 
 
 def test_a_preset_may_say_all_that_shapes_the_music(here: Path) -> None:
-    text = "{weights: concert, style: pop, channels: {output: 1}, controls: {turn: 67}, beat: {clock: midi}, bars: 8}"
+    text = "{weights: concert, steering: {style: pop}, channels: {output: 1}, controls: {turn: 67}, bars: 8}"
     assert config.settled([presets.read(preset(text))]).channels.output == 1
 
 
@@ -183,22 +183,22 @@ def test_a_long_purpose_and_an_odd_name_keep_to_a_line(here: Path) -> None:
 
 
 def test_flags_win_over_presets_over_a_file_over_the_defaults(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    Path("my.yaml").write_text("{temperature: 0.5, top_p: 0.5, belts: {voices: 3, loudest: 90}}")
-    preset("{temperature: 0.6, belts: {voices: 4}}", "first")
-    preset("{temperature: 0.7}", "second")
+    Path("my.yaml").write_text("{steering: {temperature: 0.5, top_p: 0.5}, belts: {voices: 3, loudest: 90}}")
+    preset("{steering: {temperature: 0.6}, belts: {voices: 4}}", "first")
+    preset("{steering: {temperature: 0.7}}", "second")
     played: list[Settings] = []
     monkeypatch.setattr(demo, "demo", lambda settings, card, out: played.append(settings))
     with_all = ("demo", "--config", "my.yaml", "--preset", "first", "--preset", "second")
     said(*with_all)
     said(*with_all, "--temperature", "0.8")
-    assert [settings.temperature for settings in played] == [0.7, 0.8]
-    assert (played[0].top_p, played[0].belts.voices, played[0].belts.loudest) == (0.5, 4, 90)
+    assert [settings.steering.temperature for settings in played] == [0.7, 0.8]
+    assert (played[0].steering.top_p, played[0].belts.voices, played[0].belts.loudest) == (0.5, 4, 90)
     assert played[0].belts.highest == Settings().belts.highest
 
 
 def test_the_settings_tell_who_set_them(here: Path) -> None:
-    Path("my.yaml").write_text("{temperature: 0.5, ports: {aliases: {keys: nano}}, belts: {voices: 3}}")
-    preset("{temperature: 0.95, beat: {metre: 3/4}}")
+    Path("my.yaml").write_text("{steering: {temperature: 0.5}, ports: {aliases: {keys: nano}}, belts: {voices: 3}}")
+    preset("{steering: {temperature: 0.95}, beat: {metre: 3/4}}")
     lines = said("config", "--config", "my.yaml", "--preset", "mine").splitlines()
     told = {line.split(":")[0].strip(): line.partition("#")[2].strip() for line in lines if "#" in line}
     assert told == {
@@ -207,7 +207,7 @@ def test_the_settings_tell_who_set_them(here: Path) -> None:
         "metre": "preset mine",
         "aliases": "my.yaml",
     }
-    assert "temperature: 0.95           # preset mine" in lines and "top_p: 0.95" in lines
+    assert "  temperature: 0.95         # preset mine" in lines and "  top_p: 0.95" in lines
 
 
 def test_what_is_printed_is_a_file_of_settings(here: Path) -> None:

@@ -23,6 +23,7 @@ from improv.midi import files, log
 from improv.midi.log import Gave, Log, Record, Step
 from improv.midi.recorder import session_path
 from improv.music.events import ClockOffset, Heard, NoteOn, OutLatency, Pedal, Retime, Tap
+from improv.music.steering import Steering
 from improv.music.timeline import NS, Timeline
 from improv.net import codec, weights
 from improv.net.stepper import Reading
@@ -67,7 +68,7 @@ def through_a_file(records: list[Record], folder: Path) -> list[Record]:
 SHOWS: dict[str, tuple[list[Heard], Musicianship]] = {
     "free": ([Pedal(NS, True), *TUNE, Pedal(8 * NS, False)], Musicianship()),
     "internal": (TUNE, Musicianship(time=Time(bpm=97.3))),
-    "remembering": (TUNE, Musicianship(memory=1.0)),
+    "remembering": (TUNE, Musicianship(steering=Steering(memory=1.0))),
     "tapped": ([*(Tap(n * 613 * MS) for n in range(1, 9)), *played_on(LINE, every(0.5, 8, 20))], Musicianship()),
     "link": (
         [
@@ -105,8 +106,8 @@ def test_another_seed_or_setting_is_noticed() -> None:
     records = session(TUNE, Musicianship(), Faults())
     for other in (
         Musicianship(seed=1),
-        Musicianship(style=2),
-        Musicianship(memory=1.0),
+        Musicianship(steering=Steering(style="song")),
+        Musicianship(steering=Steering(memory=1.0)),
         Musicianship(time=Time(bpm=100.0)),
     ):
         outcome = compare(records, Engine(MindfulNet(), other))
@@ -182,10 +183,10 @@ SETTINGS = dataclasses.asdict(Settings(random_seed=7, bpm=112.0))
         ({"weights": "../../etc"}, "weights ../../etc are not installed"),
         ({"graphs": {"trunk": "0" * 64}}, "played with other weights than"),
         ({"settings": {**SETTINGS, "random_seed": None}}, "names no random seed"),
-        ({"settings": {**SETTINGS, "temperature": 1e9}}, "settings: `temperature` is 1000000000.0; it must be from"),
+        ({"settings": {**SETTINGS, "steering": {"top_p": 9.0}}}, "settings: `steering.top_p` is 9.0; it must be from"),
         ({"settings": {**SETTINGS, "volume": 11}}, "settings: `volume` is no setting"),
         ({"settings": {**SETTINGS, "turns": 5}}, "settings: `turns` holds settings of its own"),
-        ({"settings": {**SETTINGS, "style": "reggae"}}, "--style reggae: weights open know"),
+        ({"settings": {**SETTINGS, "steering": {"style": "reggae"}}}, "--style reggae: weights open know"),
     ],
 )
 def test_what_cannot_be_replayed_is_said_in_a_sentence(

@@ -15,6 +15,7 @@ from improv import cli, demo, render, shipped
 from improv.cli import app
 from improv.errors import BadInput
 from improv.live import daemon
+from improv.music.steering import Steering
 from improv.music.timeline import Timeline
 from improv.net import codec, stepper, weights
 from improv.net.sampler import Sampling, draw
@@ -251,7 +252,7 @@ def test_a_style_that_was_not_heard_is_refused_at_the_door(command: str) -> None
 
 def test_the_reader_draws_only_what_is_possible() -> None:
     _, net = weights.load("open")
-    reader = Reader(net, Sampling(1.5, 1.0))
+    reader = Reader(net, Steering(temperature=1.5, top_p=1.0, memory=0.0))
     line = Timeline()
     stream = reader.start(0, line)
     for _ in range(300):

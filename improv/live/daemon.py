@@ -174,9 +174,7 @@ class _Session:
         if by_midi and wiring.clock is not None:
             # The played input may bring a clock of its own: only the named one is heard.
             heard = clock_ears(self._inbox.put, self._clock_gate)
-            master = _Inlet(
-                lambda name: ports.Input(wiring.api, name, heard, "improv-clock", clock=True), lambda: None
-            )
+            master = _Inlet(lambda name: ports.Input(wiring.api, name, heard, "improv-clock", clock=True), lambda: None)
             ends.callback(master.close)
             master.plug(wiring.clock)
             yield Plug(Watched("input", wiring.clock), f'the clock "{wiring.clock}"', master.unplug, master.plug)
@@ -194,9 +192,7 @@ class _Session:
         LOG.debug(listening)
         if self._settings.beat.clock == "internal" and self._settings.bpm is not None:
             now = now_ns()  # slaves know the tempo before the first note
-            self._inbox.put(
-                Retime(now, Timeline(self._settings.bpm, now, metre=self._settings.beat.bar), jump=True)
-            )
+            self._inbox.put(Retime(now, Timeline(self._settings.bpm, now, metre=self._settings.beat.bar), jump=True))
         self._patchbay.mind(self._wiring.api, self._plugs)
         self._open_ends.callback(self._close_outlet)
         self._open_ends.callback(self._patchbay.close)

@@ -13,6 +13,7 @@ Times are nanoseconds of one monotonic clock. Only the last line can have been c
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import stat
 import typing
@@ -26,9 +27,10 @@ from improv.midi import wire
 from improv.midi.frames import Sent
 from improv.music import events
 from improv.music.events import Heard, Played, Retime
+from improv.music.steering import Steering
 from improv.music.timeline import NS, Timeline
 
-FORMAT = 1
+FORMAT = 2
 MAX_BYTES = 256 * 1024**2  # a day of playing without a rest
 MAX_LINE = 64 * 1024
 LONGEST_NS = 365 * 24 * 3600 * NS
@@ -87,6 +89,7 @@ KINDS: dict[str, Any] = {
     "transport": events.Transport,
     "offset": events.ClockOffset,
     "latency": events.OutLatency,
+    "steer": events.Steer,
     "late": events.Late,
     "freewheel": events.FreeWheel,
     "lost": events.InputLost,
@@ -150,6 +153,7 @@ _NUMBERS = {  # the least and the most of each, by the name of the field
 }
 _ANY = (-(1 << 62), 1 << 62)
 _HEARD, _PLAYED = typing.get_args(Heard), typing.get_args(Played)
+_KNOBS = {knob.name for knob in dataclasses.fields(Steering)}
 _BEATS, _UNITS = range(1, 33), (1, 2, 4, 8, 16, 32)  # of a metre
 _DAMAGE = (ValueError, TypeError, KeyError, IndexError, RecursionError)
 
@@ -272,6 +276,8 @@ def _reader(field: str, hint: Any) -> Callable[[Any], Any]:
         return lambda values: _built(Timeline, values)
     if field == "metre":
         return _metre
+    if field == "knob":
+        return _knob
     kinds = typing.get_args(hint) or (hint,)
     if float in kinds:
         kinds = (*kinds, int)
@@ -290,6 +296,12 @@ def _metre(values: Any) -> tuple[int, int]:
     if beats not in _BEATS or unit not in _UNITS:
         raise ValueError("metre")
     return int(beats), int(unit)
+
+
+def _knob(name: Any) -> str:
+    if type(name) is not str or name not in _KNOBS:
+        raise ValueError("knob")
+    return str(name)
 
 
 _READERS = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from improv.music.steering import Value
 from improv.music.timeline import Timeline
 
 
@@ -110,6 +111,14 @@ class OutLatency(NamedTuple):
     latency_ns: int
 
 
+class Steer(NamedTuple):
+    """A knob is turned: from now on it stands at that value (`steering.turned`)."""
+
+    time_ns: int
+    knob: str
+    value: Value
+
+
 class Late(NamedTuple):
     """A note was `late_ns` late, of the answer that was decided at `turn_ns`. The rest of that answer sounds
     `shift_ns` later, or it is `ended`."""
@@ -155,5 +164,5 @@ class TurnBegins(NamedTuple):
 
 Clock = Tick | Start | Stop | Continue | SongPosition
 Beat = Clock | Tap | Transport | ClockOffset | Retime
-Heard = NoteOn | NoteOff | Pedal | Ask | InputLost | Panic | Beat | OutLatency | Late
+Heard = NoteOn | NoteOff | Pedal | Ask | InputLost | Panic | Steer | Beat | OutLatency | Late
 Played = NoteOn | NoteOff | Yield | TurnBegins | Retime | OutLatency | FreeWheel

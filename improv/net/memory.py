@@ -29,9 +29,10 @@ OFFS, UNISON = 256, 128  # of a step: a note ends; the interval is 0
 class Memory:
     """The last `EVENTS` of the player, and `strength`, 0 to 1, of what they say."""
 
-    def __init__(self, strength: float) -> None:
+    def __init__(self, strength: float = 0.0) -> None:
+        self.strength = strength
         lengths = np.arange(LONGEST + 1)
-        self._votes = strength * np.where(lengths < SHORTEST, 0.0, (lengths / EQUAL) ** 3)
+        self._votes = np.where(lengths < SHORTEST, 0.0, (lengths / EQUAL) ** 3)
         self._steps = np.full(EVENTS, -1, np.int16)
         self._whats = np.zeros(EVENTS, np.int16)
         self._dts = np.zeros(EVENTS, np.int16)
@@ -78,7 +79,7 @@ class Memory:
         ends = (runs >= SHORTEST).nonzero()[0]
         places = (ends + 1) % EVENTS
         followed = places != self._next
-        return places[followed], self._votes[runs[ends[followed]]]
+        return places[followed], self.strength * self._votes[runs[ends[followed]]]
 
 
 def mixed(logp: np.ndarray, choices: np.ndarray, votes: np.ndarray) -> np.ndarray:

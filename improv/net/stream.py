@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from improv.music.steering import Steering
 from improv.music.timeline import Timeline
 from improv.net import codec
 from improv.net.codec import Token
@@ -63,15 +64,21 @@ class Limits(NamedTuple):
 class Reader:
     """One network and the way it is spoken to."""
 
-    def __init__(self, net: Net, sampling: Sampling, style: int = UNKNOWN, memory: float = 0.0) -> None:
-        """`memory`: how strongly it draws on what the player has played, to 1; 0: nothing is remembered."""
-        self._net, self._sampling, self._style = net, sampling, style
-        self._memory = Memory(memory) if memory else None
+    def __init__(self, net: Net, steering: Steering) -> None:
+        self._net = net
+        self._memory = Memory()
+        self.steer(steering)
         self.reseed((0,))
         self._choices = np.arange(max(codec.DTS, codec.WHATS))
         # What the network is told, written anew each time: it keeps a copy.
         self._token = np.zeros(6, np.int32)
         self._context = np.zeros((1, codec.CONTEXT), np.float32)
+
+    def steer(self, steering: Steering) -> None:
+        """How it draws from now on. Raises `ValueError` for a style that is none."""
+        self._sampling = Sampling(steering.temperature, steering.top_p)
+        self._style = codec.style_index(steering.style)
+        self._memory.strength = steering.memory
 
     def reseed(self, seed: tuple[int, ...]) -> None:
         """Throw fresh dice: done for each answer, so that no answer depends on how the last one was cut short."""
@@ -86,7 +93,7 @@ class Reader:
     def hear(self, stream: Stream | None, token: Token, timeline: Timeline) -> Stream:
         """The player has played `token`: it is fed, and remembered."""
         after = self.feed(stream or self.start(token.tick, timeline), token, timeline)
-        return after if self._memory is None else after._replace(runs=self._memory.keep(after.runs, token))
+        return after._replace(runs=self._memory.keep(after.runs, token))
 
     def feed(self, stream: Stream, token: Token, timeline: Timeline) -> Stream:
         """One step of the network: `token` has happened."""
@@ -94,8 +101,7 @@ class Reader:
         held[token.what % codec.PITCHES] = token.what < codec.OFF
         dt = codec.dt_bin(token.tick - stream.last.tick)
         reading = self._read(stream.reading.state, token, dt, held, timeline)
-        runs = stream.runs if self._memory is None else self._memory.follow(stream.runs, stream.last, token)
-        return Stream(reading, token, held, runs)
+        return Stream(reading, token, held, self._memory.follow(stream.runs, stream.last, token))
 
     def _read(self, state: np.ndarray, token: Token, dt: int, held: np.ndarray, timeline: Timeline) -> Reading:
         phase = codec.phase(timeline, token.tick)
@@ -111,7 +117,7 @@ class Reader:
         dt = codec.dt_bin(ticks)
         hidden = stream.reading.hidden
         logp = self._net.what(hidden, dt, codec.phase(timeline, tick))
-        if self._memory is not None:
+        if self._memory.strength:
             logp = mixed(logp, allowed, self._memory.which(stream.runs, stream.last))
         what = draw(logp, allowed, self._sampling, self._rng.random())
         if what >= codec.OFF:
@@ -142,7 +148,7 @@ class Reader:
             bin_ = int(choices[0])
         else:
             logp = stream.reading.dt
-            if self._memory is not None:
+            if self._memory.strength:
                 logp = mixed(logp, choices, self._memory.when(stream.runs))
             bin_ = draw(logp, choices, self._sampling, self._rng.random())
         start, width = codec.dt_range(bin_)

@@ -33,7 +33,7 @@ def remembered(scored: Scored) -> Scored:
     """The same piece, where all of it is the player's and remembered as it is played, as strongly as by default."""
     length = len(scored.nats)
     whole = batches.window(scored.piece, 0, length)
-    memory = Memory(Settings().memory)
+    memory = Memory(Settings().steering.memory)
     runs, last = NO_RUNS, Token(0, codec.START, codec.NO_VELOCITY)
     votes = np.zeros((2, 2, length))  # for what came, and in all, of `dt` and of `what`
     for t, token in enumerate(_tokens(scored.piece)):
