@@ -29,6 +29,7 @@ from improv.music.events import (
     Heard,
     InputLost,
     Late,
+    Mark,
     NoteOff,
     NoteOn,
     OutLatency,
@@ -231,6 +232,8 @@ class Engine:
             case Steer(_, knob, value):
                 self._steering = turned(self._steering, knob, value)
                 self._soloist.steer(self._steering)
+            case Mark():
+                pass  # it is for the log
             case OutLatency(_, latency_ns):
                 self._cue.latency_ns = latency_ns
                 return [event]

@@ -90,6 +90,7 @@ KINDS: dict[str, Any] = {
     "offset": events.ClockOffset,
     "latency": events.OutLatency,
     "steer": events.Steer,
+    "mark": events.Mark,
     "late": events.Late,
     "freewheel": events.FreeWheel,
     "lost": events.InputLost,

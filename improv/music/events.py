@@ -119,6 +119,13 @@ class Steer(NamedTuple):
     value: Value
 
 
+class Mark(NamedTuple):
+    """The player found the last exchange good, or bad: his phrase and the answer to it, until he has played the next."""
+
+    time_ns: int
+    good: bool
+
+
 class Late(NamedTuple):
     """A note was `late_ns` late, of the answer that was decided at `turn_ns`. The rest of that answer sounds
     `shift_ns` later, or it is `ended`."""
@@ -164,5 +171,5 @@ class TurnBegins(NamedTuple):
 
 Clock = Tick | Start | Stop | Continue | SongPosition
 Beat = Clock | Tap | Transport | ClockOffset | Retime
-Heard = NoteOn | NoteOff | Pedal | Ask | InputLost | Panic | Steer | Beat | OutLatency | Late
+Heard = NoteOn | NoteOff | Pedal | Ask | InputLost | Panic | Steer | Mark | Beat | OutLatency | Late
 Played = NoteOn | NoteOff | Yield | TurnBegins | Retime | OutLatency | FreeWheel
