@@ -24,11 +24,15 @@ from improv.music.conductor import Change, Conductor
 from improv.music.cue import Cue
 from improv.music.damper import Damper, Sounding
 from improv.music.events import (
+    AnotherTake,
     Ask,
     Beat,
+    ForgetMe,
+    Freeze,
     Heard,
     InputLost,
     Late,
+    LoopThat,
     Mark,
     NoteOff,
     NoteOn,
@@ -39,6 +43,8 @@ from improv.music.events import (
     Retime,
     Steer,
     TurnBegins,
+    Undo,
+    VaryThat,
     Yield,
 )
 from improv.music.grid import Grid
@@ -232,6 +238,10 @@ class Engine:
             case Steer(_, knob, value):
                 self._steering = turned(self._steering, knob, value)
                 self._soloist.steer(self._steering)
+            case ForgetMe(time_ns):
+                return self._forget_me(time_ns)
+            case AnotherTake() | LoopThat() | VaryThat() | Undo() | Freeze():
+                pass  # stands in the log
             case Mark():
                 pass  # it is for the log
             case OutLatency(_, latency_ns):
@@ -323,6 +333,14 @@ class Engine:
         self._take(self._damper.lift(time_ns))
         self._listener.begin()
         return self._yield(time_ns)
+
+    def _forget_me(self, time_ns: int) -> list[Played]:
+        """What plays ends; of what was heard, and of what is held, nothing counts any more."""
+        played = self._yield(time_ns)
+        self._begin_phrase(time_ns)
+        self._hearing = Hearing()
+        self._soloist.forget_player()
+        return played
 
     def _turn_over(self, now: int) -> list[Played]:
         """The player's turn is over: because he fell silent, because he asked, or because his bars are."""

@@ -75,7 +75,14 @@ class Soloist:
         self._reader.steer(steering)
 
     def forget(self) -> None:
+        """The network starts afresh; what the player has played is remembered."""
         self.stream = None
+
+    def forget_player(self) -> None:
+        """Nothing that was heard is remembered either."""
+        self._reader.forget()
+        self._left.clear()
+        self.forget()
 
     def begin(self, turn: Turn, dice: tuple[int, ...], line: Timeline) -> list[NoteOn | NoteOff]:
         """The first note: its `dt` is the silence that really passed, only pitch and velocity are drawn."""

@@ -157,6 +157,42 @@ class Panic(NamedTuple):
     time_ns: int
 
 
+class AnotherTake(NamedTuple):
+    """The player wants another answer in the place of the last one, which never was."""
+
+    time_ns: int
+
+
+class LoopThat(NamedTuple):
+    """The last answer is to be played again and again; or no longer."""
+
+    time_ns: int
+
+
+class VaryThat(NamedTuple):
+    """The player wants another answer that varies the last one."""
+
+    time_ns: int
+
+
+class Undo(NamedTuple):
+    """The last answer never was; after that, what the player had played before it; and so on, backwards."""
+
+    time_ns: int
+
+
+class ForgetMe(NamedTuple):
+    """Nothing that was played is known any more."""
+
+    time_ns: int
+
+
+class Freeze(NamedTuple):
+    """What is known now stays as it is, whatever is played; or no longer."""
+
+    time_ns: int
+
+
 class Yield(NamedTuple):
     """Sent by the engine: drop what is planned after this moment and release what sounds."""
 
@@ -171,5 +207,6 @@ class TurnBegins(NamedTuple):
 
 Clock = Tick | Start | Stop | Continue | SongPosition
 Beat = Clock | Tap | Transport | ClockOffset | Retime
-Heard = NoteOn | NoteOff | Pedal | Ask | InputLost | Panic | Steer | Mark | Beat | OutLatency | Late
+Take = AnotherTake | LoopThat | VaryThat | Undo | ForgetMe | Freeze
+Heard = NoteOn | NoteOff | Pedal | Ask | InputLost | Panic | Steer | Mark | Take | Beat | OutLatency | Late
 Played = NoteOn | NoteOff | Yield | TurnBegins | Retime | OutLatency | FreeWheel

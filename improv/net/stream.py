@@ -80,6 +80,10 @@ class Reader:
         self._style = codec.style_index(steering.style)
         self._memory.strength = steering.memory
 
+    def forget(self) -> None:
+        """Nothing that the player has played is remembered any more."""
+        self._memory = Memory(self._memory.strength)
+
     def reseed(self, seed: tuple[int, ...]) -> None:
         """Throw fresh dice: done for each answer, so that no answer depends on how the last one was cut short."""
         self._rng = np.random.default_rng(seed)
