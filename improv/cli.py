@@ -34,6 +34,10 @@ Style = Annotated[str | None, Flag("--style", help="Play in a style that the wei
 Temperature = Annotated[float | None, Flag("--temperature", help="Below 1 plays safe, above 1 takes risks.")]
 TopP = Annotated[float | None, Flag("--top-p", help="Play only the likeliest choices up to this mass.")]
 Memory = Annotated[float | None, Flag("--memory", help="0 to 1: how much it quotes what you played before.")]
+Variation = Annotated[float | None, Flag("--variation", help="0 to 1: it quotes the phrase it answers, or is free.")]
+Key = Annotated[str | None, Flag("--key", help="Keep to a scale such as 'D dorian', or to yours: inferred.")]
+Density = Annotated[float | None, Flag("--density", help="0.25 to 4: times as many notes in a time.")]
+Length = Annotated[float | None, Flag("--length", help="0.25 to 8: answers so many times as long as your phrase.")]
 Bpm = Annotated[float | None, Flag("--bpm", help="Beats at this tempo from the first note on.")]
 RandomSeed = Annotated[int | None, Flag("--random-seed", help="The same number, the same dice.")]
 Api = Annotated[str | None, Flag("--api", help="auto, alsa, jack, coremidi or winmm.")]
@@ -146,6 +150,10 @@ def listen(
     temperature: Temperature = None,
     top_p: TopP = None,
     memory: Memory = None,
+    variation: Variation = None,
+    key: Key = None,
+    density: Density = None,
+    length: Length = None,
     bpm: Bpm = None,
     random_seed: RandomSeed = None,
     api: Api = None,
@@ -154,9 +162,10 @@ def listen(
     _leave_quietly_until_it_listens()
     with _at_the_door():
         settings = _live_settings(
-            config, presets, weights=weights, style=style, temperature=temperature, top_p=top_p, memory=memory, bpm=bpm,
-            random_seed=random_seed, api=api, virtual=virtual, wait=wait, thru=thru, in_channel=in_channel,
-            out_channel=out_channel, thru_channel=thru_channel, turn_cc=turn_cc, tap_cc=tap_cc, clock=clock,
+            config, presets, weights=weights, style=style, temperature=temperature, top_p=top_p, memory=memory,
+            variation=variation, key=key, density=density, length=length, bpm=bpm, random_seed=random_seed, api=api,
+            virtual=virtual, wait=wait, thru=thru, in_channel=in_channel, out_channel=out_channel,
+            thru_channel=thru_channel, turn_cc=turn_cc, tap_cc=tap_cc, clock=clock,
             clock_in=clock_in, clock_offset_ms=clock_offset_ms, clock_out=clock_out, click=click, metre=metre,
             mode=mode, bars=bars, enter=enter, grid=grid, quantize=quantize, out_latency_ms=out_latency_ms,
             record=record, verbose=verbose, log_file=log_file, **{"in": source, "out": sink},
@@ -176,6 +185,10 @@ def demo(
     temperature: Temperature = None,
     top_p: TopP = None,
     memory: Memory = None,
+    variation: Variation = None,
+    key: Key = None,
+    density: Density = None,
+    length: Length = None,
     random_seed: RandomSeed = None,
 ) -> None:
     """Hear it without any hardware: a bundled phrase is played to it, and it answers."""
@@ -183,7 +196,7 @@ def demo(
         by_itself = {"clock": "internal", "clock_offset_ms": 0.0}  # the phrase brings its own beat
         settings = _settings(
             config, presets, weights=weights, style=style, temperature=temperature, top_p=top_p, memory=memory,
-            random_seed=random_seed, **by_itself,
+            variation=variation, key=key, density=density, length=length, random_seed=random_seed, **by_itself,
         )  # fmt: skip
         from improv import demo
 
@@ -208,14 +221,18 @@ def render(
     temperature: Temperature = None,
     top_p: TopP = None,
     memory: Memory = None,
+    variation: Variation = None,
+    key: Key = None,
+    density: Density = None,
+    length: Length = None,
     bpm: Bpm = None,
     random_seed: RandomSeed = None,
 ) -> None:
     """Answer a MIDI file offline, with the same engine."""
     with _at_the_door():
         settings = _settings(
-            config, presets, weights=weights, style=style, temperature=temperature, top_p=top_p, memory=memory, bpm=bpm,
-            random_seed=random_seed,
+            config, presets, weights=weights, style=style, temperature=temperature, top_p=top_p, memory=memory,
+            variation=variation, key=key, density=density, length=length, bpm=bpm, random_seed=random_seed,
         )  # fmt: skip
         from improv import render
 

@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 from improv import door, shipped
 from improv.engine import Musicianship, Time
 from improv.errors import BadInput
+from improv.music import steering
 from improv.music.belts import Belts
 from improv.music.grid import Grid
-from improv.music.steering import RANGES as KNOBS
 from improv.music.steering import Steering
 from improv.music.turns import TurnRules
 
@@ -142,7 +142,7 @@ class Settings:
 
 # Lowest and highest value of each number.
 RANGES: dict[str, tuple[float, float]] = {
-    **{f"steering.{knob}": ends for knob, ends in KNOBS.items()},
+    **{f"steering.{knob}": ends for knob, ends in steering.RANGES.items()},
     "bpm": (20, 400),
     "random_seed": (0, 999_999_999),
     "forget_s": (1, 3600),
@@ -233,6 +233,10 @@ FLAGS = {
     "steering.temperature": "--temperature",
     "steering.top_p": "--top-p",
     "steering.memory": "--memory",
+    "steering.variation": "--variation",
+    "steering.key": "--key",
+    "steering.density": "--density",
+    "steering.length": "--length",
     "bpm": "--bpm",
     "random_seed": "--random-seed",
     "thru": "--thru",
@@ -340,10 +344,19 @@ def _checked(value: Any, kind: Any, key: str, label: str) -> Any:
         raise BadSetting(f"{label} is {reprlib.repr(value)}; it must be a metre such as 4/4, 3/4 or 6/8")
     if not any(_is_a(value, one) for one in allowed):
         raise BadSetting(f"{label} is {reprlib.repr(value)}; it must be {_name(allowed)}")
+    if key == "steering.key":
+        _check_scale(value, label)
     low, high = RANGES.get(key, (-math.inf, math.inf))
     if type(value) in (int, float) and not low <= value <= high:  # NaN is never within
         raise BadSetting(f"{label} is {value}; it must be from {low:,.12g} to {high:,.12g}")
     return value
+
+
+def _check_scale(name: str, label: str) -> None:
+    try:
+        steering.checked("key", name)
+    except ValueError as error:
+        raise BadSetting(f"{label}: {error}, or {steering.INFERRED}") from None
 
 
 def _is_a(value: Any, kind: Any) -> bool:

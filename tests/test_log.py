@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import typing
@@ -18,8 +17,7 @@ from improv.midi import files, log, recorder, wire
 from improv.midi.frames import Sent
 from improv.midi.log import BadLog, Gave, Header, Log, Record, Silence, Step
 from improv.midi.recorder import recover
-from improv.music.events import Heard, InputLost, NoteOff, NoteOn, Pedal, Played, Retime
-from improv.music.steering import Steering
+from improv.music.events import Heard, InputLost, NoteOff, NoteOn, Pedal, Played, Retime, Steer
 from improv.music.timeline import NS, Timeline
 
 MS = 1_000_000
@@ -37,8 +35,6 @@ FIELDS: dict[Any, st.SearchStrategy[Any]] = {
     "velocity": st.integers(1, 127),
     "sixteenths": st.integers(0, 0x3FFF),
     "timeline": lines,
-    "knob": st.sampled_from([knob.name for knob in dataclasses.fields(Steering)]),
-    "value": st.none() | st.floats(0, 1),
     "time_ns": times,
     bool: st.booleans(),
     int: st.integers(-(1 << 62), 1 << 62),
@@ -46,8 +42,14 @@ FIELDS: dict[Any, st.SearchStrategy[Any]] = {
 }
 
 
+TURNS = [("style", None), ("style", "pop"), ("key", "D dorian"), ("key", "inferred"), ("voices", None), ("voices", 3)]
+knobs = st.sampled_from(TURNS) | st.tuples(st.sampled_from(["density", "length"]), st.floats(-1e9, 1e9))
+
+
 def events(kinds: Sequence[Any]) -> st.SearchStrategy[Any]:
     def built(kind: Any) -> st.SearchStrategy[Any]:
+        if kind is Steer:
+            return st.builds(lambda time_ns, turn: Steer(time_ns, *turn), times, knobs)
         hints = typing.get_type_hints(kind)
         return st.builds(kind, **{name: FIELDS.get(name, FIELDS.get(hint)) for name, hint in hints.items()})
 
@@ -162,6 +164,9 @@ HOSTILE = [
     ["gave", ["retime", NOW, [120.0, NOW, 0.0, True, 0.0, [0, 4]], False]],
     ["gave", ["retime", NOW, [120.0, -log.LONGEST_NS, 0.0, True, 0.0, [4, 4]], False]],
     ["gave", ["retime", NOW, 5, False]],
+    [NOW, "steer", NOW, "style", "reggae"], [NOW, "steer", NOW, "key", "H"], [NOW, "steer", NOW, "key", 1],
+    [NOW, "steer", NOW, "density", None], [NOW, "steer", NOW, "density", float("nan")], [NOW, "steer", NOW, "tone", 1],
+    [NOW, "steer", NOW, "density", 10**400], [NOW, "steer", NOW, "density", True], [NOW, "steer", NOW, 5, 1],
 ]  # fmt: skip
 
 

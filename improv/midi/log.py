@@ -13,7 +13,6 @@ Times are nanoseconds of one monotonic clock. Only the last line can have been c
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import stat
 import typing
@@ -25,9 +24,8 @@ from typing import Any, NamedTuple
 from improv.errors import BadInput
 from improv.midi import wire
 from improv.midi.frames import Sent
-from improv.music import events
-from improv.music.events import Heard, Played, Retime
-from improv.music.steering import Steering
+from improv.music import events, steering
+from improv.music.events import Heard, Played, Retime, Steer
 from improv.music.timeline import NS, Timeline
 
 FORMAT = 2
@@ -160,7 +158,6 @@ _NUMBERS = {  # the least and the most of each, by the name of the field
 }
 _ANY = (-(1 << 62), 1 << 62)
 _HEARD, _PLAYED = typing.get_args(Heard), typing.get_args(Played)
-_KNOBS = {knob.name for knob in dataclasses.fields(Steering)}
 _BEATS, _UNITS = range(1, 33), (1, 2, 4, 8, 16, 32)  # of a metre
 _DAMAGE = (ValueError, TypeError, KeyError, IndexError, RecursionError)
 
@@ -269,7 +266,10 @@ def _event(spelled: Any, allowed: Collection[type]) -> Any:
     kind = KINDS[name]
     if kind not in allowed:
         raise ValueError(name)
-    return _built(kind, values)
+    event = _built(kind, values)
+    if isinstance(event, Steer):
+        steering.checked(event.knob, event.value)
+    return event
 
 
 def _built(kind: Any, values: Iterable[Any]) -> Any:
@@ -283,15 +283,13 @@ def _reader(field: str, hint: Any) -> Callable[[Any], Any]:
         return lambda values: _built(Timeline, values)
     if field == "metre":
         return _metre
-    if field == "knob":
-        return _knob
     kinds = typing.get_args(hint) or (hint,)
     if float in kinds:
         kinds = (*kinds, int)
     low, high = _NUMBERS.get(field, _ANY)
 
     def read(value: Any) -> Any:
-        if type(value) not in kinds or (value is not None and not low <= value <= high):
+        if type(value) not in kinds or (isinstance(value, int | float) and not low <= value <= high):
             raise ValueError(field)
         return value
 
@@ -303,12 +301,6 @@ def _metre(values: Any) -> tuple[int, int]:
     if beats not in _BEATS or unit not in _UNITS:
         raise ValueError("metre")
     return int(beats), int(unit)
-
-
-def _knob(name: Any) -> str:
-    if type(name) is not str or name not in _KNOBS:
-        raise ValueError("knob")
-    return str(name)
 
 
 _READERS = {

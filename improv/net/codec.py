@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from improv.music import steering
 from improv.music.events import NoteOff, NoteOn
 from improv.music.timeline import TICKS_PER_BEAT, Timeline
 
@@ -25,7 +26,7 @@ NO_VELOCITY = VELOCITIES  # input only: note-offs, and files whose velocities ar
 NO_PHASE = TICKS_PER_BEAT  # input only: the beat is not known
 CONTEXT = PITCHES + 4  # inputs beside the token: what sounds, and the clock
 WHO = ("unknown", "player", "machine")
-STYLES = ("unknown", "classical", "song", "chorale", "pop", "ragtime", "jazz")
+STYLES = ("unknown", *steering.STYLES)
 
 DTS = 128
 DT_EXACT = 97  # 0 to 96 ticks, a second at 120 bpm, have a bin each
