@@ -59,6 +59,8 @@ from improv.soloist import Soloist
 Act = Callable[[int], list[Played]]
 PLAIN = Steering(temperature=1.0, top_p=1.0, memory=0.0)  # what the network says, nothing added
 
+RELEASE_NS = 50_000_000  # what sounds when the player comes in overlaps with his note by so much, as in legato
+
 
 class Due(NamedTuple):
     """What is to be done when nothing is heard before."""
@@ -254,7 +256,7 @@ class Engine:
     def _hear_note(self, note: NoteOn) -> list[Played]:
         played = self._begin_time(note.time_ns)
         if self._playing and not self._trade.machine_plays:
-            played += self._yield(note.time_ns)
+            played += self._yield(note.time_ns, release_ns=RELEASE_NS)
         line = self.line
         assert line is not None
         if self._trade.hears(line, note.time_ns):
@@ -408,13 +410,13 @@ class Engine:
         self._soloist.lag(late, self.line)
         return []
 
-    def _yield(self, time_ns: int, before: Timeline | None = None) -> list[Played]:
+    def _yield(self, time_ns: int, before: Timeline | None = None, release_ns: int = 0) -> list[Played]:
         """Give the turn back: what is due later never happens, what sounds is released."""
         self._asked = None
         self._trade.lapse()
-        return self._break_off(time_ns, before or self.line)
+        return self._break_off(time_ns, before or self.line, release_ns)
 
-    def _break_off(self, time_ns: int, line: Timeline | None) -> list[Played]:
+    def _break_off(self, time_ns: int, line: Timeline | None, release_ns: int = 0) -> list[Played]:
         self._turn = None
         if self._soloist.answer is None:
             self._hear_meanwhile()
@@ -422,7 +424,7 @@ class Engine:
         assert line is not None
         self._soloist.take_back(time_ns + self._cue.latency_ns, line)
         self._rest(time_ns)
-        return [Yield(time_ns)]
+        return [Yield(time_ns, release_ns)]
 
     def _rest(self, time_ns: int) -> None:
         """The answer is over: the network hears that its notes end, and what the player did meanwhile."""

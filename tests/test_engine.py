@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from improv.engine import Engine, Musicianship, Time
+from improv.engine import RELEASE_NS, Engine, Musicianship, Time
 from improv.music.belts import Belts
 from improv.music.cue import LEAD_NS
 from improv.music.events import Ask, Heard, InputLost, Late, NoteOff, NoteOn, Pedal, Played, Retime, TurnBegins, Yield
@@ -152,7 +152,7 @@ def test_the_player_takes_the_turn_back_at_once() -> None:
     assert engine.answers == 1 and not engine.resting
     entry = heard[-1].time_ns + 1_500 * MS
     played = engine.step(entry, NoteOn(entry, 72, 90))
-    assert played == [Yield(entry)]
+    assert played == [Yield(entry, RELEASE_NS)]
     assert engine.resting or engine.deadline() == entry
     again = eighths(8, begin_ns=entry + 250 * MS)
     rest = run(engine, [NoteOff(entry + 200 * MS, 72), *again], again[-1].time_ns + 20 * NS)

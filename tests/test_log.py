@@ -152,7 +152,7 @@ NOW = BEGIN_NS + 2_000 * MS
 HOSTILE = [
     [], {}, "step", 5, None, [[]], [None], [True], [1.5], ["nothing", 1], [-1], [NOW, "on"], [NOW, "on", NOW, 128, 1],
     [NOW, "on", NOW, 60, 0], [NOW, "on", NOW, 60.0, 1], [NOW, "on", NOW, True, 1], [NOW, "on", NOW, 60, 1, 1],
-    [NOW, "yield", NOW], [NOW, "__class__", NOW], [NOW, "on", 10**30, 60, 1], [10**30], [BEGIN_NS - 1],
+    [NOW, "yield", NOW, 0], [NOW, "__class__", NOW], [NOW, "on", 10**30, 60, 1], [10**30], [BEGIN_NS - 1],
     [NOW + log.LONGEST_NS], [NOW, "tick", NOW + 2 * log.LONGEST_NS], ["silence"], ["silence", "now"],
     ["gave", 5], ["gave", ["tick", NOW]], ["gave", ["on", NOW]], ["gave", [[], NOW]], ["sent", NOW, NOW],
     ["sent", NOW, NOW, 256], ["sent", NOW, NOW, -1], ["sent", NOW, NOW, 128, 128, 0], ["sent", NOW, NOW, 144, 60],
@@ -192,7 +192,7 @@ def test_a_line_that_is_too_deep_or_too_long_is_damage(tmp_path: Path, data: byt
         (b"[1]\n", "is no log of improv"),
         (b'{"improv-log": 1}\n', "is no log of improv"),
         (b"{" + b'"a":{' * 50_000, "is no log of improv"),
-        (log.header_line(HEADER).replace("2", "3", 1).encode(), "another version of improv wrote it"),
+        (log.header_line(HEADER).replace(str(log.FORMAT), "9", 1).encode(), "another version of improv wrote it"),
         (log.header_line(HEADER._replace(settings=[])).encode(), "line 1 is damaged"),  # type: ignore[arg-type]
         (log.header_line(HEADER._replace(weights=5)).encode(), "line 1 is damaged"),  # type: ignore[arg-type]
         (log.header_line(HEADER._replace(improv="\x1b[2J")).encode(), "line 1 is damaged"),

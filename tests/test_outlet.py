@@ -137,7 +137,8 @@ TIMES = st.integers(0, 2000).map(lambda ms: ms * MS)
 FRAMES = st.one_of(
     st.builds(lambda at, ahead, m: played(at, at + ahead, m), TIMES, st.integers(0, 500).map(lambda n: n * MS), NOTES),
     st.builds(lambda at, m: Arrival(at, Frame(at, FORWARD, m)), TIMES, st.one_of(NOTES, PEDALS)),
-    st.builds(lambda at: Arrival(at, Frame(at, YIELD)), TIMES),
+    st.builds(lambda at, ms: Arrival(at, Frame(at + ms * MS, YIELD)), TIMES, st.integers(-10, 60)),
+    st.builds(lambda at: Arrival(at, Frame(at, TURN)), TIMES),
     st.builds(lambda at: Arrival(at, Frame(at, PANIC)), TIMES),
     st.builds(lambda at, value: Arrival(at, Frame(at, FORWARD, bytes((0xB0, 1, value)))), TIMES, st.integers(0, 127)),
     st.builds(lambda at: Arrival(at, Frame(at, BEAT)), TIMES),
@@ -178,6 +179,68 @@ def test_a_yield_drops_what_is_due_and_releases_what_sounds() -> None:
     assert script.sent[:4] == [on(48, 1), on(60), off(60), off(48, 1)]
     assert script.stamps[2] < 101 * MS
     assert [report.message for report in script.reports] == [on(60), off(60)]  # the release is on record too
+
+
+UNTIL = 60, 64, 67, 72  # pitches of a chord that a yield cuts into at 100 ms
+
+
+def yielding(*then: Arrival, by_ms: int = 150, duties: Duties = NO_DUTIES, leave_ms: int = 1_000) -> Script:
+    """A chord sounds, of which one note ends by itself 30 ms after the yield; and another was to follow."""
+    chord = [played(0, 10 * MS, on(pitch)) for pitch in UNTIL]
+    ends = [played(0, 400 * MS, off(60)), played(0, 130 * MS, off(64)), played(0, 300 * MS, off(67))]
+    follow = [played(0, 110 * MS, on(74)), played(0, 140 * MS, off(74))]
+    frames = [*chord, *ends, *follow, Arrival(100 * MS, Frame(by_ms * MS, YIELD)), *then, leaves(leave_ms)]
+    return Script(frames).run(duties)
+
+
+def in_ms(script: Script) -> list[tuple[int, bytes]]:
+    return [(at_ns // MS, message) for at_ns, message in script.all if at_ns >= 100 * MS and message[0] < 0xB0]
+
+
+def test_what_sounds_at_a_yield_ends_shortly_after_or_as_planned() -> None:
+    script = yielding()
+    assert in_ms(script) == [(130, off(64)), (150, off(60)), (150, off(67)), (150, off(72))]
+    assert [report.message for report in script.reports if isinstance(report, Sent)] == script.sent[:8]
+    assert all(report.sent_ns - report.due_ns < MS for report in script.reports if isinstance(report, Sent))
+
+
+@pytest.mark.parametrize("by_ms", [0, 100])
+def test_a_yield_whose_time_is_over_ends_all_at_once_and_that_is_not_late(by_ms: int) -> None:
+    script = yielding(by_ms=by_ms)
+    assert in_ms(script) == [(100, off(pitch)) for pitch in UNTIL]
+    assert all(report.sent_ns - report.due_ns < MS for report in script.reports if isinstance(report, Sent))
+
+
+@pytest.mark.parametrize(("latency_ms", "sent_ms"), [(20, 130), (60, 100)])
+def test_a_release_that_takes_longer_to_be_heard_is_sent_sooner(latency_ms: int, sent_ms: int) -> None:
+    script = yielding(duties=Duties(latency_ns=latency_ms * MS))
+    assert in_ms(script)[-1] == (sent_ms, off(72))
+
+
+def test_a_note_that_the_player_strikes_meanwhile_is_his() -> None:
+    """On the same channel. It is struck anew, ends with his key, and nothing of the machine's ends it."""
+    strokes = [(90, on(60)), (120, on(67)), (125, off(67)), (135, on(67)), (700, off(60)), (800, off(67))]
+    script = yielding(*(Arrival(at_ms * MS, Frame(0, FORWARD, message)) for at_ms, message in strokes))
+    (struck_ns,) = [at_ns for at_ns, message in script.all if message == on(60) and at_ns > 20 * MS]
+    assert struck_ns // MS == 90
+    assert [one for one in in_ms(script) if one[1][1] in (60, 67)] == [
+        (120, off(67)), (120, on(67)), (125, off(67)), (135, on(67)), (700, off(60)), (800, off(67)),
+    ]  # fmt: skip
+    assert sounding(script.sent[:-3]) == NOTHING
+
+
+def test_the_next_answer_begins_when_the_last_one_has_ended() -> None:
+    """He asks for it at once: a release that is still to come neither adds a voice to it nor ends its notes."""
+    turn, again = Arrival(120 * MS, Frame(120 * MS, TURN)), played(120 * MS, 125 * MS, on(60))
+    script = yielding(turn, again, played(120 * MS, 600 * MS, off(60)))
+    assert in_ms(script) == [*((120, off(pitch)) for pitch in UNTIL), (125, on(60)), (600, off(60))]
+
+
+@pytest.mark.parametrize("end", [Frame(0, PANIC), Frame(0, YIELD), Frame(0, LEAVE)])
+def test_a_release_is_cut_short_where_all_is_to_end(end: Frame) -> None:
+    script = yielding(played(110 * MS, 115 * MS, on(48)), Arrival(120 * MS, end), leave_ms=140)
+    assert {off(48)} <= {message for at_ms, message in in_ms(script) if at_ms <= 121}
+    assert sounding(script.sent) == NOTHING
 
 
 def test_an_answer_a_quarter_second_late_is_given_up_and_said() -> None:

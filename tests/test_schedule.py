@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from improv.midi import wire
 from improv.music.events import Late, NoteOff, NoteOn, Pedal
-from improv.music.schedule import CLICK, MACHINE, OWNERS, THRU, Book, Due, Schedule, is_note_off, is_note_on
+from improv.music.schedule import CLICK, MACHINE, OWNERS, THRU, YIELDING, Book, Due, Schedule, is_note_off, is_note_on
 from improv.music.timeline import NS, TICKS_PER_BEAT, Timeline
 from tests.observer import Sound, Stamped, sound
 
@@ -55,6 +55,8 @@ class Model:
 
     def enter(self, owner: int, message: bytes) -> None:
         key = (owner, wire.channel(message), message[1])
+        if is_note_on(message):
+            self.held.discard((YIELDING, *key[1:]))
         (self.held.discard if is_note_off(message) else self.held.add)(key)
 
     def release(self, owner: int) -> None:
@@ -104,6 +106,23 @@ def test_nobody_ends_a_note_that_is_not_his() -> None:
     assert book.enter(THRU, off(60)) == []
     assert book.release(THRU) == []
     assert book.sounding == {(1, 60)}
+
+
+def test_a_note_that_gives_way_ends_where_anybody_strikes_it() -> None:
+    book = Book()
+    book.enter(MACHINE, on(60))
+    assert book.hand_on(MACHINE, YIELDING) == [(1, 60)]
+    assert book.enter(THRU, on(60)) == [off(60), on(60)]
+    assert book.enter(YIELDING, off(60)) == []
+    assert book.enter(THRU, off(60)) == [off(60)]
+
+
+def test_what_two_hold_is_not_handed_on() -> None:
+    book = Book()
+    for owner in (MACHINE, THRU):
+        book.enter(owner, on(60))
+    assert book.hand_on(MACHINE, YIELDING) == []
+    assert book.release(MACHINE) == [] and book.release(THRU) == [off(60)]
 
 
 def test_a_release_lifts_the_owners_pedal_and_no_other() -> None:
@@ -206,6 +225,59 @@ def test_a_note_struck_again_at_once_keeps_its_end_too() -> None:
     for due_ns, message in ((70, on(60)), (70, off(60)), (70, on(60)), (90, off(60))):
         schedule.put(due_ns, MACHINE, message)
     assert popped(schedule, 100)[-2:] == [(70, on(60)), (90, off(60))]
+
+
+# The machine gives way
+
+
+def given_way(by_ms: int, *notes: tuple[int, int, int | None]) -> tuple[Schedule, list[bytes]]:
+    """A queue after a yield at 1 s, and what ended at once; of each note pitch, onset and end in ms (None: open)."""
+    schedule = Schedule()
+    for pitch, on_ms, off_ms in notes:
+        schedule.put(on_ms * MS, MACHINE, on(pitch))
+        if off_ms is not None:
+            schedule.put(off_ms * MS, MACHINE, off(pitch))
+    for _, message in popped(schedule, NS):
+        schedule.book.enter(MACHINE, message)
+    return schedule, schedule.give_way(by_ms * MS)
+
+
+def test_what_sounds_ends_as_planned_or_then_and_nothing_begins() -> None:
+    begun = (60, 900, 1_020), (62, 910, 1_300), (64, 920, None), (65, 930, 990)
+    schedule, at_once = given_way(1_050, *begun, (67, 1_010, 1_030), (69, 1_200, None))
+    assert at_once == []
+    assert popped(schedule, 9 * NS) == [(1_020 * MS, off(60)), (1_050 * MS, off(62)), (1_050 * MS, off(64))]
+
+
+def test_a_note_that_was_to_be_struck_again_ends_before_that() -> None:
+    schedule, _ = given_way(1_050, (60, 900, 1_200), (60, 1_010, 1_300))
+    assert popped(schedule, 9 * NS) == [(1_010 * MS, off(60))]
+
+
+def test_what_others_still_play_stays() -> None:
+    schedule = Schedule()
+    schedule.put(NS, CLICK, off(76, 10))
+    schedule.book.enter(THRU, on(60))
+    assert schedule.give_way(NS) == []
+    assert popped(schedule, NS) == [(NS, off(76, 10))] and schedule.book.sounding == {(1, 60)}
+
+
+def test_what_the_player_holds_as_well_is_his() -> None:
+    schedule = Schedule()
+    for owner in (MACHINE, THRU):
+        schedule.book.enter(owner, on(60))
+    assert schedule.give_way(NS) == [] and schedule.deadline() is None
+    assert schedule.book.enter(THRU, off(60)) == [off(60)]
+
+
+@pytest.mark.parametrize("by_ms", [-300, 300])
+def test_a_beat_that_is_moved_does_not_move_the_release(by_ms: int) -> None:
+    schedule, before = Schedule(), line(120)
+    schedule.retime(before, True, 0)
+    schedule.book.enter(MACHINE, on(60))
+    schedule.give_way(NS + 50 * MS)
+    schedule.retime(before._replace(origin_ns=by_ms * MS), False, NS)
+    assert schedule.deadline() == NS + 50 * MS
 
 
 # A change of the beat
@@ -469,6 +541,7 @@ STEPS = st.one_of(
     st.tuples(st.just("pass"), st.just(0), st.just(0), st.integers(0, 400), st.just(0)),
     st.tuples(st.just("drop"), st.sampled_from(OWNERS), st.just(0), st.just(0), st.just(0)),
     st.tuples(st.just("turn"), st.just(0), st.just(0), st.just(0), st.just(0)),
+    st.tuples(st.just("yield"), st.just(0), st.just(0), st.integers(0, 60), st.just(0)),
 )
 
 
@@ -499,6 +572,8 @@ class Stage:
             self.pass_to(self.now + first * MS)
         elif kind == "drop":
             self._drop(owner)
+        elif kind == "yield":
+            self._give_way(self.now + first * MS)
         else:
             self.schedule.begin_turn(self.now)
             self.refuses = False
@@ -521,10 +596,24 @@ class Stage:
         self.excused += queued - len(self.schedule._queue)
 
     def _drop(self, owner: int) -> None:
+        self._excuse(owner)
+        self.sent += self.schedule.drop(owner)
+
+    def _give_way(self, by_ns: int) -> None:
+        self._excuse(MACHINE)
+        self.queued_offs -= self._yielding
+        self.sent += self.schedule.give_way(by_ns)
+        self.queued_offs += self._yielding
+        assert not any(due.owner == MACHINE for due in self.schedule._queue)
+
+    def _excuse(self, owner: int) -> None:
         gone = [due.message for due in self.schedule._queue if due.owner == owner]
         self.excused += sum(is_note_on(message) for message in gone)
         self.dropped_offs += sum(is_note_off(message) for message in gone)
-        self.sent += self.schedule.drop(owner)
+
+    @property
+    def _yielding(self) -> int:
+        return sum(due.owner == YIELDING and is_note_off(due.message) for due in self.schedule._queue)
 
     def pass_to(self, now: int) -> None:
         self.now, last_ns = now, None

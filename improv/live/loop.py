@@ -144,7 +144,7 @@ class Loop:
             if isinstance(event, NoteOn | NoteOff):
                 self.outlet.put(Frame(event.time_ns, PLAY, wire.spell(event, self._channel)))
             elif isinstance(event, Yield):
-                self.outlet.put(Frame(event.time_ns, YIELD))
+                self.outlet.put(Frame(event.time_ns + event.release_ns, YIELD))
             elif isinstance(event, TurnBegins):
                 self.tally.begin_turn(event)
                 self.outlet.put(Frame(event.time_ns, TURN))

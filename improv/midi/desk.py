@@ -23,7 +23,7 @@ from improv.midi.frames import (
 from improv.music.events import Late, Retime
 from improv.music.latest import Latest, is_continuous
 from improv.music.pulse import Click, MidiClock
-from improv.music.schedule import CLICK, MACHINE, THRU, Schedule
+from improv.music.schedule import CLICK, MACHINE, THRU, YIELDING, Schedule
 from improv.music.sweep import Sweep, everything_off
 from improv.music.timeline import TICKS_PER_BEAT
 
@@ -97,15 +97,16 @@ class Desk:
         elif frame.command == FORWARD:
             self._forward(frame.message)
         elif frame.command == YIELD:
-            self._play(self._schedule.drop(MACHINE))
+            self._give_way(frame.time_ns)
         elif frame.command == LET_GO:
             self._send_all(self._schedule.drop(THRU))
         elif frame.command == TURN:
+            self._play(self._schedule.drop(YIELDING))  # they are no voices of the new answer's
             self._schedule.begin_turn(frame.time_ns)
         elif frame.command == RETIME:
             self._retime(retime_of(frame))
         elif frame.command == PANIC:
-            self._play(self._schedule.drop(MACHINE))
+            self._play(self._drop_machine())
             self._send_all(self._schedule.silence())
             self._sweep.begin(self._clock(), everything_off())
         elif frame.command == LATENCY:
@@ -131,11 +132,12 @@ class Desk:
                 self._late(late)
             elif (due := self._schedule.pop(now)) is not None:
                 messages = self._schedule.book.enter(due.owner, due.message)
-                self._play(messages, due.due_ns) if due.owner == MACHINE else self._send_all(messages)
+                machine = due.owner in (MACHINE, YIELDING)
+                self._play(messages, due.due_ns) if machine else self._send_all(messages)
 
     def fall_silent(self) -> list[bytes]:
         """Gives what ended the notes and pedals."""
-        machine, rest = self._schedule.drop(MACHINE), self._schedule.silence()
+        machine, rest = self._drop_machine(), self._schedule.silence()
         self._play(machine)
         self._send_all(rest)
         if self._ticks is not None:
@@ -145,6 +147,15 @@ class Desk:
         if self._latest.skipped:
             self._report(Skipped(self._latest.skipped))
         return machine + rest
+
+    def _give_way(self, by_ns: int) -> None:
+        """The player came in: what sounds may end a little later, and so overlap with his first note."""
+        now = self.now()
+        self._play(self._schedule.give_way(max(by_ns, now)))
+        self._run_schedule(now)
+
+    def _drop_machine(self) -> list[bytes]:
+        return self._schedule.drop(MACHINE) + self._schedule.drop(YIELDING)
 
     def _forward(self, message: bytes) -> None:
         """Notes at once; of what moves continuously no more than is of use."""

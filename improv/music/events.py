@@ -194,9 +194,10 @@ class Freeze(NamedTuple):
 
 
 class Yield(NamedTuple):
-    """Sent by the engine: drop what is planned after this moment and release what sounds."""
+    """Sent by the engine: drop what is planned after this moment; what sounds ends in so much time, or as planned."""
 
     time_ns: int
+    release_ns: int = 0
 
 
 class TurnBegins(NamedTuple):

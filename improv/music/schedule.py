@@ -14,7 +14,7 @@ NOTE_OFF, NOTE_ON, CONTROL = 0x80, 0x90, 0xB0
 SUSTAIN, ALL_SOUND_OFF, ALL_NOTES_OFF = 64, 120, 123
 HALF = 64  # of a pedal's way: from here on it is down
 
-OWNERS = MACHINE, THRU, CLICK = 0, 1, 2  # who made a note sound
+OWNERS = MACHINE, THRU, CLICK, YIELDING = range(4)  # who made a note sound; the last: the machine, before it gave way
 
 SENT_LATE_NS = 20_000_000  # a note that is later than this moves the rest of the answer,
 GIVEN_UP_NS = 250_000_000  # and one later than this ends it
@@ -72,7 +72,8 @@ class Book:
         self._channels.add(channel)
         if is_note_on(message):
             owners = self._owners.setdefault((channel, message[1]), set())
-            restrike = [bytes((NOTE_OFF | channel, message[1], 0))] if owners else []
+            restrike = [_off(channel, message[1])] if owners else []
+            owners.discard(YIELDING)  # by this it has ended
             owners.add(owner)
             return [*restrike, message]
         if is_note_off(message):
@@ -92,10 +93,16 @@ class Book:
         del self._owners[channel, message[1]]
         return [message]
 
+    def hand_on(self, owner: int, heir: int) -> list[tuple[int, int]]:
+        """Give what one owner holds alone to another: channels and pitches."""
+        alone = sorted(key for key, owners in self._owners.items() if owners == {owner})
+        self._owners.update((key, {heir}) for key in alone)
+        return alone
+
     def release(self, owner: int) -> list[bytes]:
         """Note-offs and pedals up for everything one owner holds."""
         held = sorted(key for key, owners in self._owners.items() if owner in owners)
-        sent = [m for channel, pitch in held for m in self.enter(owner, bytes((NOTE_OFF | channel, pitch, 0)))]
+        sent = [m for channel, pitch in held for m in self.enter(owner, _off(channel, pitch))]
         for channel, owners in sorted(self._pedals.items()):
             if owner in owners:
                 owners.discard(owner)
@@ -249,9 +256,24 @@ class Schedule:
         self._queue = [due for due in self._queue if due.owner != owner]
         return self.book.release(owner)
 
+    def give_way(self, by_ns: int) -> list[bytes]:
+        """Forget what the machine still had to play. What it sounds ends when it was to end, or then if that is sooner;
+        what another holds as well is his at once. Gives what ends at once.
+        """
+        ends_ns = {due.note: due.due_ns for due in reversed(self._queue) if is_note_off(due.message)}  # the next
+        self._queue = [due for due in self._queue if due.owner != MACHINE]
+        for channel, pitch in self.book.hand_on(MACHINE, YIELDING):
+            due_ns = min(by_ns, ends_ns.get((MACHINE, channel, pitch), by_ns))
+            insort(self._queue, Due(due_ns, ENDS, next(self._number), YIELDING, _off(channel, pitch)))
+        return self.book.release(MACHINE)
+
     def silence(self) -> list[bytes]:
         self._queue.clear()
         return self.book.silence()
+
+
+def _off(channel: int, pitch: int) -> bytes:
+    return bytes((NOTE_OFF | channel, pitch, 0))
 
 
 def _note(owner: int, message: bytes) -> Note:
