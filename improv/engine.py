@@ -97,7 +97,8 @@ class Musicianship:
 
 
 class Engine:
-    def __init__(self, net: Net, musicianship: Musicianship = Musicianship()) -> None:
+    def __init__(self, net: Net, musicianship: Musicianship = Musicianship(), remembered: bytes = b"") -> None:
+        """`remembered` is what another session's memory held (`remembered`)."""
         self._settings = musicianship
         time = musicianship.time
         self._conductor = Conductor(time.source, time.bpm, time.metre, time.offset_ns)
@@ -109,7 +110,7 @@ class Engine:
         self._hearing = Hearing()
         self._meanwhile: list[Sounding] = []  # what the network is to hear once its answer is over
         self._steering = musicianship.steering
-        self._soloist = Soloist(Reader(net, self._steering), musicianship.belts)
+        self._soloist = Soloist(Reader(net, self._steering, remembered), musicianship.belts)
         self._asked: Ask | None = None
         self._turn: Turn | None = None  # decided; it begins as soon as all that was heard is read
         self._decided_ns = 0
@@ -132,6 +133,10 @@ class Engine:
         """Stop playing and forget what was planned."""
         self._now = now
         return self._yield(now)
+
+    def remembered(self) -> bytes:
+        """What the memory holds when a session is over: nothing more can be said of the last exchange."""
+        return self._soloist.remembered()
 
     @property
     def resting(self) -> bool:
@@ -244,8 +249,8 @@ class Engine:
                 return self._forget_me(time_ns)
             case AnotherTake() | LoopThat() | VaryThat() | Undo() | Freeze():
                 pass  # stands in the log
-            case Mark():
-                pass  # it is for the log
+            case Mark(_, good):
+                self._soloist.mark(good)
             case OutLatency(_, latency_ns):
                 self._cue.latency_ns = latency_ns
                 return [event]

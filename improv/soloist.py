@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from improv.exchange import Exchange
 from improv.music.answer import Answer, Planned, Turn
 from improv.music.belts import Belts, Pace
 from improv.music.events import Late, NoteOff, NoteOn
@@ -20,6 +21,7 @@ from improv.music.steering import Steering
 from improv.music.timeline import NS, ROUNDING, Timeline
 from improv.net import codec
 from improv.net.codec import Token
+from improv.net.memory import NO_RUNS
 from improv.net.stream import Limits, Reader, Stream
 
 AHEAD_NS = NS // 2  # how far ahead of its time an answer is planned
@@ -55,6 +57,8 @@ class Soloist:
         self._velocities = codec.velocities_to(belts.loudest)
         self.stream: Stream | None = None
         self.answer: Answer[Stream] | None = None
+        self._exchange: Exchange | None = None  # the last one
+        self._heard_from = 0  # what the memory keeps from there on, the player has played since
         self._left: set[int] = set()  # pitches of its own that sounded when the answer was over
         self._waiting: list[Sound] = []  # in order
         self._struck: dict[int, Struck] = {}  # of each pitch, the last
@@ -66,6 +70,8 @@ class Soloist:
         """The player has played `token`, or a note that the answer left is ended."""
         if self.stream is not None and token.what - codec.OFF in self._left:
             self._left.discard(token.what - codec.OFF)
+            if self._exchange is not None:
+                self._exchange.answer.append(token)
             self.stream = self._reader.feed(self.stream, token, line)
         else:
             self.stream = self._reader.hear(self.stream, token, line)
@@ -82,11 +88,44 @@ class Soloist:
         """Nothing that was heard is remembered either."""
         self._reader.forget()
         self._left.clear()
+        self._exchange = None
         self.forget()
+
+    def mark(self, good: bool) -> None:
+        """What the player thinks of the last exchange, so far: it counts when another one begins (`settle`)."""
+        if self._exchange is not None:
+            self._exchange.mark(good)
+
+    def settle(self) -> None:
+        """What the player thinks of the last exchange is remembered, and of an answer that he likes the answer."""
+        exchange, self._exchange = self._exchange, None
+        if exchange is None or not exchange.regard:
+            return
+        memory = self._reader.memory
+        memory.regard(exchange.phrase, exchange.regard)
+        if exchange.regard > 0:
+            runs = NO_RUNS if self.stream is None else self.stream.runs
+            runs = memory.learn(runs, exchange.phrase, exchange.answer, exchange.regard)
+            self.stream = self.stream and self.stream._replace(runs=runs)
+
+    def remembered(self) -> bytes:
+        """All of it (`Memory.remembered`)."""
+        self.settle()
+        return self._reader.memory.remembered()
+
+    def _phrase(self) -> range:
+        """What the memory keeps of what the player has played since the last answer began, or before that one."""
+        kept = self._reader.memory.kept
+        phrase = range(min(self._heard_from, kept), kept)
+        return phrase if phrase or self._exchange is None else self._exchange.phrase
 
     def begin(self, turn: Turn, dice: tuple[int, ...], line: Timeline) -> list[NoteOn | NoteOff]:
         """The first note: its `dt` is the silence that really passed, only pitch and velocity are drawn."""
+        phrase = self._phrase()
+        self.settle()
+        self._heard_from = self._reader.memory.kept
         stream = self.stream or self._reader.start(round(turn.begin), line)
+        self._exchange = Exchange(phrase, stream.last)
         answer = self.answer = Answer(turn, max(round(turn.begin), stream.last.tick), self._belts)
         answer.keep_to(line)
         self._reader.reseed(dice)
@@ -144,6 +183,8 @@ class Soloist:
         position = line.position(time_ns)
         sounded = max(position - self._lag_ticks, min(position, self._lags_from))
         self.stream = answer.rewind(sounded) or self.stream
+        if self.stream is not None and self._exchange is not None:
+            self._exchange.take_back(self.stream.last)
         self._leave()
 
     def _leave(self) -> None:
@@ -234,6 +275,8 @@ class Soloist:
         on = token.what < codec.OFF
         position = self._strike(answer, stream, token, line) if on else self._release(answer, token, line)
         answer.ahead.append(Planned(position, stream))
+        assert self._exchange is not None
+        self._exchange.answer.append(token)
         self.stream = self._reader.feed(stream, token, line)
 
     def _strike(self, answer: Answer[Stream], stream: Stream, token: Token, line: Timeline) -> float:

@@ -126,11 +126,16 @@ class _Player:
 
 class Stage:
     def __init__(
-        self, net: Net, musicianship: Musicianship, faults: Faults = NO_FAULTS, duties: Duties = NO_DUTIES
+        self,
+        net: Net,
+        musicianship: Musicianship,
+        faults: Faults = NO_FAULTS,
+        duties: Duties = NO_DUTIES,
+        remembered: bytes = b"",
     ) -> None:
         self._net, self._faults = _Counted(net), faults
         self._engine = Engine(self._net, musicianship)
-        self._engine._soloist._reader = StrictReader(self._net, musicianship.steering)
+        self._engine._soloist._reader = StrictReader(self._net, musicianship.steering, remembered)
         self._loop = Loop(self._engine, SimpleQueue(), self, CHANNEL)
         grid_ticks, latency_ns = musicianship.time.grid.step_ticks, musicianship.out_latency_ns
         duties = duties._replace(grid_ticks=grid_ticks, latency_ns=latency_ns)

@@ -22,7 +22,7 @@ from improv.errors import BadInput
 from improv.midi import files, log
 from improv.midi.log import Gave, Log, Record, Step
 from improv.midi.recorder import session_path
-from improv.music.events import ClockOffset, Heard, NoteOn, OutLatency, Pedal, Retime, Tap
+from improv.music.events import Ask, ClockOffset, Heard, Mark, NoteOn, OutLatency, Pedal, Retime, Tap
 from improv.music.steering import Steering
 from improv.music.timeline import NS, Timeline
 from improv.net import codec, weights
@@ -69,6 +69,10 @@ SHOWS: dict[str, tuple[list[Heard], Musicianship]] = {
     "free": ([Pedal(NS, True), *TUNE, Pedal(8 * NS, False)], Musicianship()),
     "internal": (TUNE, Musicianship(time=Time(bpm=97.3))),
     "remembering": (TUNE, Musicianship(steering=Steering(memory=1.0))),
+    "marked": (
+        [*TUNE, Mark(9 * NS, True), *played_on(LINE, every(0.5, 20, 32)), Mark(18 * NS, False), Ask(20 * NS)],
+        Musicianship(steering=Steering(memory=1.0)),
+    ),
     "tapped": ([*(Tap(n * 613 * MS) for n in range(1, 9)), *played_on(LINE, every(0.5, 8, 20))], Musicianship()),
     "link": (
         [

@@ -30,7 +30,7 @@ def test_forgotten_is_all_that_was_heard() -> None:
     assert [note for note in notes(show.sent) if note.off.sent_ns == 5 * NS]  # it was in the middle of an answer
     assert all(note.off.sent_ns <= 5 * NS for note in notes(show.sent))
     assert stream is not None and stream.reading.state[0] == 1 + 10  # the start, and what came after
-    assert show.engine._soloist._reader._memory._next == 10
+    assert show.engine._soloist._reader.memory.kept == 10
 
 
 def test_a_phrase_that_is_forgotten_gets_no_answer() -> None:

@@ -120,7 +120,7 @@ class Steer(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """The player found the last exchange good, or bad: his phrase and the answer to it, until he has played the next."""
+    """The player found the last exchange, a phrase of his and the answer, good or bad. Until he has played the next."""
 
     time_ns: int
     good: bool

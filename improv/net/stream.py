@@ -64,9 +64,10 @@ class Limits(NamedTuple):
 class Reader:
     """One network and the way it is spoken to."""
 
-    def __init__(self, net: Net, steering: Steering) -> None:
+    def __init__(self, net: Net, steering: Steering, remembered: bytes = b"") -> None:
+        """`remembered` is what another one's `memory` held."""
         self._net = net
-        self._memory = Memory()
+        self.memory = Memory(remembered=remembered)
         self.steer(steering)
         self.reseed((0,))
         self._choices = np.arange(max(codec.DTS, codec.WHATS))
@@ -78,11 +79,11 @@ class Reader:
         """How it draws from now on. Raises `ValueError` for a style that is none."""
         self._sampling = Sampling(steering.temperature, steering.top_p)
         self._style = codec.style_index(steering.style)
-        self._memory.strength = steering.memory
+        self.memory.strength = steering.memory
 
     def forget(self) -> None:
         """Nothing that the player has played is remembered any more."""
-        self._memory = Memory(self._memory.strength)
+        self.memory = Memory(self.memory.strength)
 
     def reseed(self, seed: tuple[int, ...]) -> None:
         """Throw fresh dice: done for each answer, so that no answer depends on how the last one was cut short."""
@@ -97,7 +98,7 @@ class Reader:
     def hear(self, stream: Stream | None, token: Token, timeline: Timeline) -> Stream:
         """The player has played `token`: it is fed, and remembered."""
         after = self.feed(stream or self.start(token.tick, timeline), token, timeline)
-        return after._replace(runs=self._memory.keep(after.runs, token))
+        return after._replace(runs=self.memory.keep(after.runs, token))
 
     def feed(self, stream: Stream, token: Token, timeline: Timeline) -> Stream:
         """One step of the network: `token` has happened."""
@@ -105,7 +106,7 @@ class Reader:
         held[token.what % codec.PITCHES] = token.what < codec.OFF
         dt = codec.dt_bin(token.tick - stream.last.tick)
         reading = self._read(stream.reading.state, token, dt, held, timeline)
-        return Stream(reading, token, held, self._memory.follow(stream.runs, stream.last, token))
+        return Stream(reading, token, held, self.memory.follow(stream.runs, stream.last, token))
 
     def _read(self, state: np.ndarray, token: Token, dt: int, held: np.ndarray, timeline: Timeline) -> Reading:
         phase = codec.phase(timeline, token.tick)
@@ -121,8 +122,8 @@ class Reader:
         dt = codec.dt_bin(ticks)
         hidden = stream.reading.hidden
         logp = self._net.what(hidden, dt, codec.phase(timeline, tick))
-        if self._memory.strength:
-            logp = mixed(logp, allowed, self._memory.which(stream.runs, stream.last))
+        if self.memory.strength:
+            logp = mixed(logp, allowed, self.memory.which(stream.runs, stream.last))
         what = draw(logp, allowed, self._sampling, self._rng.random())
         if what >= codec.OFF:
             return Token(tick, what, codec.NO_VELOCITY)
@@ -152,8 +153,8 @@ class Reader:
             bin_ = int(choices[0])
         else:
             logp = stream.reading.dt
-            if self._memory.strength:
-                logp = mixed(logp, choices, self._memory.when(stream.runs))
+            if self.memory.strength:
+                logp = mixed(logp, choices, self.memory.when(stream.runs))
             bin_ = draw(logp, choices, self._sampling, self._rng.random())
         start, width = codec.dt_range(bin_)
         residue = int(self._rng.random() * width) if width > 1 else 0
