@@ -88,7 +88,7 @@ class Soloist:
         """Nothing that was heard is remembered either."""
         self._reader.forget()
         self._left.clear()
-        self._exchange = None
+        self._exchange, self._heard_from = None, 0
         self.forget()
 
     def mark(self, good: bool) -> None:
