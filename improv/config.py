@@ -18,10 +18,12 @@ from typing import Any, NamedTuple
 from improv import door, shipped
 from improv.engine import Musicianship, Time
 from improv.errors import BadInput
-from improv.music import steering
+from improv.music import steering, trigger
 from improv.music.belts import Belts
 from improv.music.grid import Grid
+from improv.music.hands import KNOBS
 from improv.music.steering import Steering
+from improv.music.trigger import CONTROLLER, Trigger
 from improv.music.turns import TurnRules
 
 
@@ -30,6 +32,7 @@ class BadSetting(BadInput):
 
 
 MS = 1_000_000
+On = int | str | None  # the number of a controller, or a text such as `note 36`
 GRIDS = {"1/4": 48, "1/8": 24, "1/8t": 16, "1/16": 12, "1/16t": 8, "1/32": 6}  # in ticks; t: triplets
 
 
@@ -74,19 +77,38 @@ class BeatSettings:
 
 @dataclass(frozen=True)
 class ControlSettings:
-    """The controller number of each control; None: there is none."""
+    """What each control is on (improv/music/trigger.py); None: it is nowhere."""
 
-    turn: int | None = None
-    tap: int | None = None
-    transport: int | None = None
-    panic: int | None = None
-    clock_offset: int | None = None
-    out_latency: int | None = None
+    turn: On = None
+    tap: On = None
+    transport: On = None
+    panic: On = None
+    another: On = None
+    loop: On = None
+    vary: On = None
+    undo: On = None
+    forget: On = None
+    freeze: On = None
+    good: On = None
+    bad: On = None
+    style: On = None  # knobs, from here on
+    temperature: On = None
+    top_p: On = None
+    memory: On = None
+    variation: On = None
+    key: On = None
+    density: On = None
+    register: On = None
+    voices: On = None
+    velocity_follow: On = None
+    length: On = None
+    clock_offset: On = None
+    out_latency: On = None
 
     @property
-    def numbers(self) -> dict[int, str]:
-        """What each controller does."""
-        return {number: name for name, number in vars(self).items() if number is not None}
+    def triggers(self) -> dict[str, Trigger]:
+        """Of each control that is on something."""
+        return {name: trigger.read(on) for name, on in vars(self).items() if on is not None}
 
 
 @dataclass(frozen=True)
@@ -150,12 +172,6 @@ RANGES: dict[str, tuple[float, float]] = {
     "out_latency_ms": (0, 500),
     "beat.clock_offset_ms": (-500, 500),
     "beat.quantize": (0, 1),
-    "controls.turn": (0, 119),
-    "controls.tap": (0, 119),
-    "controls.transport": (0, 119),
-    "controls.panic": (0, 119),
-    "controls.clock_offset": (0, 119),
-    "controls.out_latency": (0, 119),
     "turns.silence": (0.5, 10),
     "turns.shortest_silence_s": (0.25, 5),
     "turns.longest_silence_s": (0.25, 10),
@@ -182,6 +198,7 @@ CHOICES = {
     "beat.enter": ("bar", "beat", "now"),
     "beat.grid": tuple(GRIDS),
 }
+CONTROLS = "controls."
 LONGEST_SHOWN = 60  # characters of a key
 METRE = re.compile(r"([1-9]|[12]\d|3[0-2])/(1|2|4|8|16|32)")
 
@@ -346,6 +363,8 @@ def _checked(value: Any, kind: Any, key: str, label: str) -> Any:
         raise BadSetting(f"{label} is {reprlib.repr(value)}; it must be {_name(allowed)}")
     if key == "steering.key":
         _check_scale(value, label)
+    if key.startswith(CONTROLS) and value is not None:
+        _check_control(value, key.removeprefix(CONTROLS), label)
     low, high = RANGES.get(key, (-math.inf, math.inf))
     if type(value) in (int, float) and not low <= value <= high:  # NaN is never within
         raise BadSetting(f"{label} is {value}; it must be from {low:,.12g} to {high:,.12g}")
@@ -357,6 +376,15 @@ def _check_scale(name: str, label: str) -> None:
         steering.checked("key", name)
     except ValueError as error:
         raise BadSetting(f"{label}: {error}, or {steering.INFERRED}") from None
+
+
+def _check_control(on: int | str, name: str, label: str) -> None:
+    try:
+        kind = trigger.read(on).kind
+    except ValueError as error:
+        raise BadSetting(f"{label} is {reprlib.repr(on)}; {error}") from None
+    if name in KNOBS and kind != CONTROLLER:
+        raise BadSetting(f"{label} is {reprlib.repr(on)}; a knob must be a controller, such as `cc 21`")
 
 
 def _is_a(value: Any, kind: Any) -> bool:

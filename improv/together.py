@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 from improv.config import FLAGS, BadSetting, ControlSettings, Settings
 
 BY_HAND = ("tap", "transport")  # controls of the internal clock
@@ -43,13 +45,11 @@ def _refuse_what_needs_a_beat(settings: Settings) -> None:
 
 
 def _check_controls(controls: ControlSettings) -> None:
-    taken: dict[int, str] = {}
-    for name, number in vars(controls).items():
-        if number in taken:
-            both = f"{_named(f'controls.{taken[number]}')} and {_named(f'controls.{name}')}"
-            raise BadSetting(f"{both} are both controller {number}; give each a number of its own")
-        if number is not None:
-            taken[number] = name
+    for (name, on), (other, other_on) in combinations(controls.triggers.items(), 2):
+        if on.collides(other_on):
+            both = f"{_named(f'controls.{name}')} and {_named(f'controls.{other}')}"
+            where = f"both {on}" if on == other_on else f"{on} and {other_on}, which can be the same"
+            raise BadSetting(f"{both} are {where}; give each one of its own")
 
 
 def _named(key: str) -> str:

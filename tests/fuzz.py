@@ -37,10 +37,12 @@ from improv.midi import ears, files, log, wire
 from improv.midi.frames import PANIC, Frame
 from improv.midi.recorder import Recorder
 from improv.midi.smf import BadMidi
+from improv.music import trigger
 from improv.music.belts import Belts
 from improv.music.echo import Echo
 from improv.music.events import InputLost, NoteOn
 from improv.music.gate import Gate
+from improv.music.hands import Hands
 from improv.music.schedule import is_note_off, is_note_on
 from improv.music.timeline import NS, Timeline
 from improv.net import codec, graph, weights
@@ -105,7 +107,10 @@ def edits(most: int) -> st.SearchStrategy[list[tuple[float, bytes, int]]]:
 # Messages
 
 
-CONTROLS = {20: "turn", 21: "tap", 22: "transport", 23: "clock_offset", 24: "out_latency", 25: "panic"}
+CONTROLS = {
+    "turn": trigger.read(20), "tap": trigger.read("cc 21"), "transport": trigger.read("note 59"),
+    "clock_offset": trigger.read("cc 23"), "out_latency": trigger.read(24), "panic": trigger.read("program 1"),
+}  # fmt: skip
 SOURCES = (
     Time(),
     Time(bpm=100.0),
@@ -135,7 +140,8 @@ def quiet(said: str) -> None:
 def ears_of(
     post: Callable[[Any], None], forward: Callable[[Frame], None], now: Callable[[], int] = lambda: NS
 ) -> ears.Ears:
-    return ears.Ears(post, forward, Gate(quiet), Echo(quiet), SimpleQueue(), None, CONTROLS, 3, True, now)
+    gate = Gate(quiet)
+    return ears.Ears(post, forward, gate, Echo(quiet), SimpleQueue(), Hands(CONTROLS, gate), None, 3, True, now)
 
 
 def hear(data: bytes) -> None:
@@ -281,6 +287,12 @@ WORDS = st.sampled_from(
         *("0x" + "f" * 5000, "9" * 5000, "[" * 2000),
     )
 )
+ONS = st.one_of(
+    st.integers(0, 120).map(str),
+    st.builds("{} {}".format, st.sampled_from(("cc", "note", "program", "CC")), st.integers(0, 128)),
+    st.builds("{} {} on channel {}".format, st.sampled_from(("cc", "note")), st.integers(0, 127), st.integers(0, 17)),
+)
+CONTROL_KEYS = st.sampled_from([f"controls.{name}" for name in vars(config.ControlSettings())])
 LEAVES = [key for key in (*config.RANGES, *config.CHOICES, "style", "ports.aliases", "record", "beat.metre", "weights")]
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=12) | st.text("&*!{}[]:,-?|>#%'\"\n ab0", max_size=30)
 VALUES = st.one_of(WORDS, WORDS, TEXTS, st.integers().map(str), st.floats().map(str))
@@ -290,6 +302,7 @@ LINES = st.one_of(
     TEXTS,
 )
 GOOD_LINES = st.one_of(
+    st.builds(lambda key, on: nested(key, on), CONTROL_KEYS, ONS),
     *(st.floats(*ends).map(lambda value, key=key: nested(key, value)) for key, ends in config.RANGES.items()),
     *(
         st.integers(*map(int, ends)).map(lambda value, key=key: nested(key, value))

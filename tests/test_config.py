@@ -11,7 +11,9 @@ from improv import config, shipped
 from improv.config import BadSetting, Settings, override
 from improv.engine import Time
 from improv.music.grid import Grid
+from improv.music.hands import KNOBS, PRESSES
 from improv.music.steering import Steering
+from improv.music.trigger import Trigger
 from improv.together import check_together
 
 
@@ -81,7 +83,13 @@ def test_a_file_and_flags_go_over_the_defaults(tmp_path: Path) -> None:
         ("out_latency_ms: -1", "must be from 0 to 500"),
         ("mode: fours", "one of answer, trade"),
         ("bars: 0", "must be from 1 to 64"),
-        ("controls: {tap: 120}", "must be from 0 to 119"),
+        ("controls: {tap: 120}", "`controls.tap` is 120; it must be a controller from 0 to 119, or "),
+        ("controls: {tap: -1}", "`controls.tap` is -1; it must be a controller from 0 to 119, or "),
+        ("controls: {tap: true}", "whole number or a text or null"),
+        ("controls: {tap: pedal}", "`controls.tap` is 'pedal'; it must be a controller"),
+        ("controls: {tap: note 128}", "`controls.tap` is 'note 128'; it must be"),
+        ("controls: {tap: note 36 on channel 17}", "'note 36 on channel 17'; it must be"),
+        ("controls: {out_latency: note 36}", "`controls.out_latency` is 'note 36'; a knob must be a controller, such"),
         ("turn_cc: 67", "is no setting; the nearest is `controls.turn`"),
         ("longest_answer_s: 9", "is no setting; the nearest is `belts.longest_answer_s`"),
         ("belts: {voices: 0}", "must be from 1 to 64"),
@@ -189,12 +197,18 @@ def test_the_outputs_latency_reaches_the_engine() -> None:
     assert override(Settings(), out_latency_ms=12.5).musicianship(0).out_latency_ns == 12_500_000
 
 
-def test_each_control_is_known_by_its_number(tmp_path: Path) -> None:
-    text = "controls: {turn: 0, tap: 20, transport: 21, clock_offset: 22, panic: 30, out_latency: 119}"
-    numbers = {0: "turn", 20: "tap", 21: "transport", 22: "clock_offset", 30: "panic", 119: "out_latency"}
-    assert config.load(written(tmp_path, text)).controls.numbers == numbers
-    assert override(Settings(), turn_cc=67, tap_cc=20).controls.numbers == {67: "turn", 20: "tap"}
-    assert Settings().controls.numbers == {}
+def test_each_control_is_known_by_its_trigger(tmp_path: Path) -> None:
+    text = "controls: {turn: 0, tap: cc 20, transport: note 36, clock_offset: 119, panic: program 127 on channel 16}"
+    on = {"turn": Trigger("cc", 0), "tap": Trigger("cc", 20), "transport": Trigger("note", 36)}
+    on |= {"clock_offset": Trigger("cc", 119), "panic": Trigger("program", 127, 16)}
+    assert config.load(written(tmp_path, text)).controls.triggers == on
+    flags = override(Settings(), turn_cc=67, tap_cc=20).controls.triggers
+    assert flags == {"turn": Trigger("cc", 67), "tap": Trigger("cc", 20)}
+    assert Settings().controls.triggers == {}
+
+
+def test_every_control_says_something() -> None:
+    assert set(vars(Settings().controls)) == {*PRESSES, *KNOBS}
 
 
 TOGETHER = [
@@ -208,7 +222,11 @@ TOGETHER = [
     ("{ports: {clock: drums}, beat: {clock: link}}", "--clock-in (`ports.clock`) is the port of a MIDI clock"),
     ("{controls: {tap: 20}, beat: {clock: midi}}", "--tap-cc (`controls.tap`): with --clock midi the master gives"),
     ("{controls: {transport: 9}, beat: {clock: link}}", "`controls.transport`: with --clock link the session gives"),
-    ("controls: {turn: 67, tap: 67}", "--turn-cc (`controls.turn`) and --tap-cc (`controls.tap`) are both contr"),
+    ("controls: {turn: 67, tap: 67}", "--turn-cc (`controls.turn`) and --tap-cc (`controls.tap`) are both cc 67"),
+    (
+        "controls: {tap: note 6, panic: NOTE 6 channel 9}",
+        "--tap-cc (`controls.tap`) and `controls.panic` are note 6 and",
+    ),
     ("controls: {clock_offset: 0, out_latency: 0}", "`controls.clock_offset` and `controls.out_latency` are both"),
 ]
 
@@ -235,6 +253,8 @@ def test_what_does_not_go_together_is_refused_in_a_sentence(tmp_path: Path, text
         ("{bpm: 96, beat: {clock: midi}}", {"clock": "internal"}),
         ("controls: {turn: 67, tap: 67}", {"tap_cc": 68}),
         ("controls: {turn: 67, clock_offset: 20, out_latency: 21}", {"clock": "midi"}),
+        ("controls: {turn: 67, panic: note 67, tap: program 67}", {}),
+        ("controls: {turn: note 36 on channel 1, panic: note 36 on channel 10}", {}),
         ("{controls: {transport: 9}, beat: {clock_out: true, click: true}}", {"bpm": 96.0}),
         ("{controls: {transport: 9}, beat: {clock_out: true, click: true}}", {"tap_cc": 20}),
         ("beat: {clock_out: true, click: true}", {"clock": "midi"}),

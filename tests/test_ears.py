@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from queue import SimpleQueue
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from improv.clock import now_ns
 from improv.midi import wire
 from improv.midi.ears import Ears, clock_ears
 from improv.midi.frames import FORWARD, PANIC, Frame
-from improv.music import events
+from improv.music import events, trigger
 from improv.music.echo import Echo
 from improv.music.events import (
     Ask,
@@ -34,23 +36,33 @@ from improv.music.events import (
     Transport,
 )
 from improv.music.gate import Gate
+from improv.music.hands import Hands
 from improv.music.schedule import Book
 
 MS = 1_000_000
-CONTROLS = {20: "turn", 21: "tap", 22: "transport", 23: "clock_offset", 24: "out_latency", 25: "panic"}
+CONTROLS = {
+    "turn": 20, "tap": 21, "transport": 22, "clock_offset": 23, "out_latency": 24, "panic": 25,
+}  # fmt: skip
 
 
 class Heads:
     """Ears, and what they post and forward."""
 
-    def __init__(self, channel: int | None = None, thru: bool = False, clock: bool = False) -> None:
+    def __init__(
+        self,
+        channel: int | None = None,
+        thru: bool = False,
+        clock: bool = False,
+        controls: Mapping[str, int | str] = CONTROLS,
+    ) -> None:
         self.posted: list[Heard] = []
         self.frames: list[Frame] = []
         self.said: list[str] = []
         thru_channel = 3 if thru else None
         self.echo, self.played = Echo(self.said.append), SimpleQueue[Played | Late]()
         gate, post, forward = Gate(self.said.append), self.posted.append, self.frames.append
-        self.ears = Ears(post, forward, gate, self.echo, self.played, channel, CONTROLS, thru_channel, clock)
+        hands = Hands({name: trigger.read(on) for name, on in controls.items()}, gate, channel)
+        self.ears = Ears(post, forward, gate, self.echo, self.played, hands, channel, thru_channel, clock)
 
     def hear(self, *messages: bytes) -> list[Heard]:
         """Without their times."""
@@ -126,6 +138,28 @@ def test_each_control_is_pressed_by_itself() -> None:
     heads = Heads()
     pressed = heads.hear(message(0xB0, 20, 127), message(0xB0, 21, 127), message(0xB0, 20, 0), message(0xB0, 20, 127))
     assert pressed == [Ask(0), Tap(0), Ask(0)]
+
+
+def test_a_control_is_no_music() -> None:
+    """It is neither heard as a note nor sent on, nor is its end."""
+    heads = Heads(thru=True, controls={"turn": "note 36", "panic": "cc 64", "tap": "program 5"})
+    strokes = message(0x90, 36, 90), message(0x80, 36, 0), message(0xB0, 64, 127), message(0xB0, 64, 0)
+    note = message(0x90, 37, 90)
+    assert heads.hear(*strokes, message(0xC0, 5), note) == [Ask(0), Panic(0), Tap(0), NoteOn(0, 37, 90)]
+    assert [f.message for f in heads.frames if f.command == FORWARD] == [message(0x92, 37, 90)]
+
+
+def test_a_control_may_be_on_a_channel_that_is_not_listened_to() -> None:
+    heads = Heads(channel=1, thru=True, controls={"turn": "note 36 on channel 10", "tap": 20})
+    strokes = message(0x99, 36, 90), message(0x90, 36, 90), message(0xB9, 20, 127), message(0xB0, 20, 127)
+    assert heads.hear(*strokes) == [Ask(0), NoteOn(0, 36, 90), Tap(0)]
+
+
+def test_what_comes_back_presses_nothing() -> None:
+    heads = Heads(controls={"turn": "note 64"})
+    for pitch in (60, 62, 64):
+        heads.played.put(NoteOn(now_ns(), pitch, 80))
+    assert heads.hear(*(message(0x91, pitch, 80) for pitch in (60, 62, 64))) == [NoteOn(0, 60, 80)]
 
 
 def test_the_knobs_are_in_milliseconds() -> None:

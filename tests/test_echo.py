@@ -21,6 +21,7 @@ from improv.music.echo import ENOUGH, SUSPECT, TOO_MANY, WINDOW_NS, Echo
 from improv.music.events import Heard, Late, NoteOff, NoteOn, Played, Retime, Yield
 from improv.music.gate import Gate
 from improv.music.grid import Grid
+from improv.music.hands import Hands
 from improv.music.schedule import is_note_off, is_note_on
 from improv.music.timeline import NS, Timeline
 from tests.nets import lively
@@ -226,8 +227,9 @@ class Cabled(Stage):
         played: SimpleQueue[Played | Late] = SimpleQueue()
         self._loop = Loop(self._engine, SimpleQueue(), self, CHANNEL, tell=played.put)
         thru_channel = THRU_CHANNEL if thru else None
+        gate = Gate(self.said.append)
         self.ears = Ears(
-            self._post, self._forward, Gate(self.said.append), self.echo, played,
+            self._post, self._forward, gate, self.echo, played, Hands({}, gate),
             thru_channel=thru_channel, now=lambda: self._now,
         )  # fmt: skip
         self.heard: list[Heard] = []

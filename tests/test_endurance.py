@@ -24,6 +24,7 @@ from improv.midi import wire
 from improv.midi.desk import Duties
 from improv.midi.ears import Ears
 from improv.midi.frames import Frame
+from improv.music import trigger
 from improv.music.echo import Echo
 from improv.music.events import (
     Ask,
@@ -45,6 +46,7 @@ from improv.music.events import (
 )
 from improv.music.gate import Gate
 from improv.music.grid import Grid
+from improv.music.hands import Hands
 from improv.music.timeline import NS, Timeline
 from tests.nets import FlatNet, lively
 from tests.stage import CHANNEL, Show, Stage, every, notes, played_on
@@ -149,9 +151,10 @@ class Listening(Stage):
         self._now, self._net_of_tests = 0, net
         gate, echo = Gate(lambda text: None), Echo(lambda text: None, clicks=True)
         forward = self._forward
-        controls = {TURN: "turn", OFFSET: "clock_offset", LATENCY: "out_latency", STOP_ALL: "panic"}
+        controls = {"turn": TURN, "clock_offset": OFFSET, "out_latency": LATENCY, "panic": STOP_ALL}
+        hands = Hands({name: trigger.read(number) for name, number in controls.items()}, gate)
         self._ears = Ears(
-            self._post, forward, gate, echo, played, None, controls, PLAYER_CHANNEL, clock=True, now=lambda: self._now
+            self._post, forward, gate, echo, played, hands, None, PLAYER_CHANNEL, clock=True, now=lambda: self._now
         )
         self.keepers.clear()
 

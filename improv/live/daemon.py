@@ -32,6 +32,7 @@ from improv.midi.watch import EVERY_S, Watched
 from improv.music.echo import Echo
 from improv.music.events import InputLost, Late, Panic, Played, Retime
 from improv.music.gate import Gate
+from improv.music.hands import Hands
 from improv.music.timeline import Timeline
 from improv.net import weights
 from improv.net.weights import Card
@@ -130,6 +131,7 @@ class _Session:
         """Settings must name the random seed."""
         self._settings, self._card, self._wiring, self._inbox = settings, card, wiring, inbox
         self._gate, self._clock_gate = Gate(LOG.warning), Gate(LOG.warning)  # each for a thread of its own
+        self._hands = Hands(settings.controls.triggers, self._gate, settings.channels.input, tuple(card.known))
         self._echo = Echo(LOG.warning, round(settings.out_latency_ms * MS), settings.beat.click)
         self._played: queue.SimpleQueue[Played | Late] = queue.SimpleQueue()  # from the engine's thread to the driver's
         self._target = Target(wiring.api, wiring.sink, wiring.builtin, duties=_duties(settings))
@@ -142,7 +144,8 @@ class _Session:
             self._outlet.wait_until_ready()
             self._commentary = Commentary(lambda: engine.resting, LOG.info)
             keepers = [self._commentary.take, *([recording.keep] if recording is not None else [])]
-            self._loop = Loop(engine, inbox, self._outlet, settings.channels.output, keepers, self._played.put)
+            channel, tell = settings.channels.output, self._played.put
+            self._loop = Loop(engine, inbox, self._outlet, channel, keepers, tell, self._hands.late)
             with contextlib.ExitStack() as open_ends:
                 self._plugs = list(self._open(open_ends))
                 self._open_ends = open_ends.pop_all()
@@ -161,8 +164,8 @@ class _Session:
             self._gate,
             self._echo,
             self._played,
+            self._hands,
             settings.channels.input,
-            settings.controls.numbers,
             settings.channels.thru if wiring.thru else None,
             clock=here,
         )

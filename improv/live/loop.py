@@ -7,7 +7,7 @@ import gc
 import logging
 import queue
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from improv.clock import now_ns
@@ -57,13 +57,15 @@ class Loop:
         channel: int,
         keepers: Sequence[Callable[[Record], None]] = (),
         tell: Callable[[Played | Late], None] | None = None,
+        late: Callable[[int], Iterable[Heard]] = lambda now: (),
     ) -> None:
         """Keepers are given all that the engine is told and gives, and what is sent, as it happens; `tell` what is to
-        be sent, before it is, and how late it was.
+        be sent, before it is, and how late it was. What came too fast for the inbox is asked for (`late`) at each
+        heartbeat.
         """
         self._engine, self._inbox, self.outlet = engine, inbox, outlet
         self._channel, self._keepers = channel, keepers
-        self._tell = tell or (lambda event: None)
+        self._tell, self._late = tell or (lambda event: None), late
         self._beat_ns = 0
         self._in_force: dict[int, Frame] = {}  # the last of each command that a new outlet needs as well
         self.tally = Tally()
@@ -103,6 +105,8 @@ class Loop:
         if now - self._beat_ns >= HEARTBEAT_NS:
             self._beat_ns = now
             self.outlet.put(Frame(now, BEAT))
+            for heard in self._late(now):
+                self._step(heard)
         until = self._beat_ns + HEARTBEAT_NS
         deadline = self._engine.deadline()
         if deadline is not None:

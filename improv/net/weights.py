@@ -74,16 +74,18 @@ class Card:
     @property
     def repertoire(self) -> str:
         """The styles it can be told, for people: `pop (1.3 M notes), ragtime (27 k)`."""
-        parts = [f"{style} ({_rounded(notes)})" for style, notes in self._known().items()]
+        parts = [f"{style} ({_rounded(notes)})" for style, notes in self.known.items()]
         return ", ".join(parts).replace(")", " notes)", 1)
 
     def check_style(self, style: str | None) -> None:
         """Raises `BadInput` for a style that this set did not hear."""
-        if style is not None and style not in self._known():
-            known = f"know {self.repertoire}" if self._known() else "know no style by name; leave it out"
+        if style is not None and style not in self.known:
+            known = f"know {self.repertoire}" if self.known else "know no style by name; leave it out"
             raise BadInput(f"--style {style}: weights {self.name} {known}")
 
-    def _known(self) -> dict[str, int]:
+    @property
+    def known(self) -> dict[str, int]:
+        """The styles it can be told, and how many notes it heard of each."""
         return {style: notes for style, notes in self.styles.items() if notes > 0 and style != codec.STYLES[0]}
 
 

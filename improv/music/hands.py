@@ -1,0 +1,129 @@
+"""What hands and feet on controls say: presses and knobs."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from improv.music import steering
+from improv.music.bucket import Bucket
+from improv.music.events import (
+    AnotherTake,
+    Ask,
+    ClockOffset,
+    ForgetMe,
+    Freeze,
+    Heard,
+    LoopThat,
+    Mark,
+    OutLatency,
+    Panic,
+    Steer,
+    Tap,
+    Transport,
+    Undo,
+    VaryThat,
+)
+from improv.music.gate import PRESS, Gate
+from improv.music.schedule import CONTROL, NOTE_OFF, NOTE_ON
+from improv.music.steering import STYLES, Steering
+from improv.music.trigger import CHANNELS, CONTROLLER, NOTE, PROGRAM, Trigger
+
+MS = 1_000_000
+MIDDLE, TOP = 64, 127  # of a controller
+PRESSED = 64  # of a controller: from here on it counts as pressed
+AT_ONCE, PER_S = 128, 100  # values of knobs
+KEY_PRESSURE, PROGRAM_CHANGE = 0xA0, 0xC0
+STATUSES = {CONTROLLER: (CONTROL,), NOTE: (NOTE_ON, NOTE_OFF, KEY_PRESSURE), PROGRAM: (PROGRAM_CHANGE,)}
+
+PRESSES: dict[str, Callable[[int], Heard]] = {
+    "turn": Ask,
+    "tap": Tap,
+    "transport": Transport,
+    "panic": Panic,
+    "another": AnotherTake,
+    "loop": LoopThat,
+    "vary": VaryThat,
+    "undo": Undo,
+    "forget": ForgetMe,
+    "freeze": Freeze,
+    "good": lambda time_ns: Mark(time_ns, True),
+    "bad": lambda time_ns: Mark(time_ns, False),
+}
+STEERED = tuple(field.name for field in dataclasses.fields(Steering))
+CLOCK_OFFSET, OUT_LATENCY = "clock_offset", "out_latency"
+KNOBS = (*STEERED, CLOCK_OFFSET, OUT_LATENCY)
+
+
+class Hands:
+    """Knows the messages that are controls. Called on the driver's thread, but for `late`."""
+
+    def __init__(
+        self, controls: Mapping[str, Trigger], gate: Gate, channel: int | None = None, styles: Sequence[str] = STYLES
+    ) -> None:
+        """Where each control is; a trigger without a channel counts on `channel`, or on any where that is None.
+
+        The knob `style` goes through those `styles`.
+        """
+        self._gate, self._styles = gate, styles
+        self._does: dict[tuple[int, int], str] = {}  # by status and number
+        for name, trigger in controls.items():
+            for status in _statuses(trigger, channel):
+                self._does[status, trigger.number] = name
+        self._down: set[str] = set()
+        self._bucket = Bucket(AT_ONCE, PER_S)
+        self._late: dict[str, Heard] = {}  # by knob: its last value, where that came too fast
+
+    def know(self, message: bytes) -> bool:
+        """Whether a whole message of a channel is a control's, and not music."""
+        return (message[0], message[1]) in self._does
+
+    def hear(self, message: bytes, time_ns: int) -> list[Heard]:
+        """What a message that they know says."""
+        name = self._does[message[0], message[1]]
+        if name in KNOBS:
+            return self._turn(name, message[-1], time_ns)
+        return self._press(name, message, time_ns)
+
+    def late(self, time_ns: int) -> list[Heard]:
+        """The last values of knobs that came too fast. Called on the engine's thread, now and then."""
+        events = []
+        with contextlib.suppress(KeyError):
+            while True:
+                events.append(self._late.popitem()[1]._replace(time_ns=time_ns))
+        return events
+
+    def _turn(self, name: str, value: int, time_ns: int) -> list[Heard]:
+        self._late.pop(name, None)  # before the newer one is on its way
+        event = self._at(name, value, time_ns)
+        if self._bucket.take(time_ns):
+            return [event]
+        self._late[name] = event
+        return []
+
+    def _at(self, name: str, value: int, time_ns: int) -> Heard:
+        if name == CLOCK_OFFSET:
+            return ClockOffset(time_ns, (value - MIDDLE) * MS)
+        if name == OUT_LATENCY:
+            return OutLatency(time_ns, value * MS)
+        return Steer(time_ns, name, steering.at(name, value / TOP, self._styles))
+
+    def _press(self, name: str, message: bytes, time_ns: int) -> list[Heard]:
+        """A program is pressed each time; all else when it goes down."""
+        kind, was_down = message[0] & 0xF0, name in self._down
+        if kind == KEY_PRESSURE:
+            return []
+        down = kind == PROGRAM_CHANGE or (kind != NOTE_OFF and message[2] >= (PRESSED if kind == CONTROL else 1))
+        if kind != PROGRAM_CHANGE:
+            (self._down.add if down else self._down.discard)(name)
+        if not down or was_down or not self._gate.takes(PRESS, time_ns):
+            return []
+        return [PRESSES[name](time_ns)]
+
+
+def _statuses(trigger: Trigger, channel: int | None) -> Iterable[int]:
+    """First bytes of the messages that it may be."""
+    only = trigger.channel or channel
+    channels = CHANNELS if only is None else (only,)
+    return [status | number - 1 for status in STATUSES[trigger.kind] for number in channels]
