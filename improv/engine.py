@@ -11,6 +11,7 @@ the same answer. A call takes at most one step of the network.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from operator import itemgetter
@@ -55,6 +56,7 @@ from improv.music.turns import Listener, Phrase, TurnRules
 from improv.net.hearing import Hearing
 from improv.net.stream import Net, Reader
 from improv.soloist import Soloist
+from improv.takes import NOTHING, Again, Moment, Takes
 
 Act = Callable[[int], list[Played]]
 PLAIN = Steering(temperature=1.0, top_p=1.0, memory=0.0)  # what the network says, nothing added
@@ -111,7 +113,8 @@ class Engine:
         self._meanwhile: list[Sounding] = []  # what the network is to hear once its answer is over
         self._steering = musicianship.steering
         self._soloist = Soloist(Reader(net, self._steering, remembered), musicianship.belts)
-        self._asked: Ask | None = None
+        self._takes = Takes()
+        self._asked: Ask | Again | None = None
         self._turn: Turn | None = None  # decided; it begins as soon as all that was heard is read
         self._decided_ns = 0
         self._now = 0
@@ -223,6 +226,8 @@ class Engine:
     def _forget_ns(self) -> int | None:
         if self._soloist.stream is None or not self.resting or self._damper.held or self._tick_ends_ns() is not None:
             return None
+        if self._takes.freezing:
+            return None
         return self._active_ns + round(self._settings.forget_s * NS)
 
     # What is heard
@@ -247,7 +252,13 @@ class Engine:
                 self._soloist.steer(self._steering)
             case ForgetMe(time_ns):
                 return self._forget_me(time_ns)
-            case AnotherTake() | LoopThat() | VaryThat() | Undo() | Freeze():
+            case AnotherTake(time_ns):
+                return self._another(time_ns)
+            case Undo(time_ns):
+                return self._undo(time_ns)
+            case Freeze():
+                self._takes.freeze(in_phrase=self._listener.phrase() is not None)
+            case LoopThat() | VaryThat():
                 pass  # stands in the log
             case Mark(_, good):
                 self._soloist.mark(good)
@@ -265,6 +276,10 @@ class Engine:
         line = self.line
         assert line is not None
         if self._trade.hears(line, note.time_ns):
+            if isinstance(self._asked, Again):
+                self._asked = None
+            if not self._playing and self._listener.phrase() is None:
+                self._begin_knowing()
             self._hear_player(note)
             self._listener.note(note.time_ns, note.pitch, self._damper.voices, line.position(note.time_ns))
         return played
@@ -341,26 +356,22 @@ class Engine:
         self._listener.begin()
         return self._yield(time_ns)
 
-    def _forget_me(self, time_ns: int) -> list[Played]:
-        """What plays ends; of what was heard, and of what is held, nothing counts any more."""
-        played = self._yield(time_ns)
-        self._begin_phrase(time_ns)
-        self._hearing = Hearing()
-        self._soloist.forget_player()
-        return played
-
     def _turn_over(self, now: int) -> list[Played]:
         """The player's turn is over: because he fell silent, because he asked, or because his bars are."""
         ask, self._asked = self._asked, None
         phrase, line = self._listener.phrase(), self.line
         assert line is not None
         self._begin_phrase(now)
-        if ask is None and self._trade.end_beat(line) is not None:
+        if isinstance(ask, Again):
+            phrase = ask.phrase
+            self._turn = self._turn_again(now, phrase, line)
+        elif ask is None and self._trade.end_beat(line) is not None:
             self._turn = self._trade_turn(now, phrase, line)
         elif ask is not None or (phrase is not None and self._listener.deserves_answer(phrase)):
             self._turn = self._cue.turn(now, phrase, ask or Ask(now), line)
         if self._turn is not None:
             self._hearing.end_all(now, line)
+            self._takes.begin_answer(self._moment(), phrase)
             self._decided_ns = now
             self.answers += 1
         return []
@@ -380,11 +391,23 @@ class Engine:
             self._trade.lapse()
         return turn
 
+    def _turn_again(self, now: int, phrase: Phrase | None, line: Timeline) -> Turn | None:
+        """Another take. Where bars are traded it has what is left of the machine's; None: no beat is left."""
+        end_beat = self._trade.end_beat(line)
+        if not self._trade.machine_plays or end_beat is None:
+            self._trade.lapse()
+            return self._cue.turn(now, phrase, Ask(now), line)
+        turn = None if phrase is None else self._cue.bars(now, -math.inf, end_beat, phrase, line)
+        if turn is None:
+            self._trade.lapse()
+        return turn
+
     # The answer
 
     def _begin_answer(self, now: int) -> list[Played]:
         turn, self._turn = self._turn, None
         assert turn is not None and self.line is not None
+        self._takes.read(self._soloist.known(), self._hearing.copy())
         dice = (self._settings.seed, self.answers - 1)
         return [TurnBegins(self._decided_ns), *self._soloist.begin(turn, dice, self.line)]
 
@@ -404,6 +427,7 @@ class Engine:
         """The player's bars begin on the line, though the answer was late and has not ended."""
         assert self.line is not None
         self._trade.hand_over(self.line)
+        self._asked = None
         return self._break_off(now, self.line)
 
     def _late(self, late: Late) -> list[Played]:
@@ -431,6 +455,53 @@ class Engine:
         self._rest(time_ns)
         return [Yield(time_ns, release_ns)]
 
+    # Takes
+
+    def _moment(self) -> Moment:
+        return Moment(self._soloist.known(), self._hearing.copy())
+
+    def _return_to(self, moment: Moment) -> None:
+        self._soloist.know(moment.known)
+        self._hearing = moment.hearing.copy()
+
+    def _begin_knowing(self) -> None:
+        """A phrase of the player's begins."""
+        here = self._moment()
+        if (from_ := self._takes.begin_phrase(here)) is not here:
+            self._return_to(from_)
+
+    def _another(self, time_ns: int) -> list[Played]:
+        """The last answer never was; there will be another to the same phrase, with fresh dice.
+
+        Not where the player has played since.
+        """
+        moment = None if self._meanwhile else self._takes.again()
+        if moment is None:
+            return []
+        played = self._break_off(time_ns, self.line)
+        self._return_to(moment)
+        self._asked = Again(time_ns, moment.phrase)
+        return played
+
+    def _undo(self, time_ns: int) -> list[Played]:
+        """What plays ends. The last answer never was; or the phrase before it."""
+        played = self._end_all(time_ns)
+        if (moment := self._takes.undo()) is not None:
+            self._return_to(moment)
+        return played
+
+    def _forget_me(self, time_ns: int) -> list[Played]:
+        played = self._end_all(time_ns)
+        self._takes.forget()
+        self._return_to(Moment(NOTHING, Hearing()))
+        return played
+
+    def _end_all(self, time_ns: int) -> list[Played]:
+        """What plays ends, and what the player had begun gets no answer."""
+        played = self._yield(time_ns)
+        self._begin_phrase(time_ns)
+        return played
+
     def _rest(self, time_ns: int) -> None:
         """The answer is over: the network hears that its notes end, and what the player did meanwhile."""
         stream = self._soloist.stream
@@ -442,6 +513,8 @@ class Engine:
 
     def _hear_meanwhile(self) -> None:
         meanwhile, self._meanwhile = self._meanwhile, []
+        if any(isinstance(event, NoteOn) for event in meanwhile):
+            self._begin_knowing()
         self._take(meanwhile)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 from improv.net.codec import Token
 from improv.net.memory import BEST
 
@@ -13,6 +15,11 @@ class Exchange:
         self.phrase = phrase
         self.answer = [after]
         self.regard = 0
+
+    def copy(self) -> Exchange:
+        other = copy.copy(self)
+        other.answer = self.answer.copy()
+        return other
 
     def mark(self, good: bool) -> None:
         """Once more good, or once more bad: one undoes the other."""

@@ -8,6 +8,7 @@ little sooner than it was drawn: what is planned waits here until nothing can co
 from __future__ import annotations
 
 import bisect
+import copy
 import math
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from improv.music.steering import Steering
 from improv.music.timeline import NS, ROUNDING, Timeline
 from improv.net import codec
 from improv.net.codec import Token
-from improv.net.memory import NO_RUNS
+from improv.net.memory import NO_RUNS, Memory
 from improv.net.stream import Limits, Reader, Stream
 
 AHEAD_NS = NS // 2  # how far ahead of its time an answer is planned
@@ -47,6 +48,18 @@ class Struck(NamedTuple):
 
     position: float
     tick: int
+
+
+class Known(NamedTuple):
+    """Where the network stands, which notes of an answer it has still to hear the end of, what it remembers, and of
+    which exchange it may still be told more. Never written to.
+    """
+
+    stream: Stream | None
+    left: frozenset[int]
+    memory: Memory
+    exchange: Exchange | None
+    heard_from: int
 
 
 class Soloist:
@@ -80,16 +93,22 @@ class Soloist:
         """What is drawn from now on is drawn that way."""
         self._reader.steer(steering)
 
+    def known(self) -> Known:
+        """All that it knows. Between answers."""
+        exchange = self._exchange and self._exchange.copy()
+        memory = copy.deepcopy(self._reader.memory)
+        return Known(self.stream, frozenset(self._left), memory, exchange, self._heard_from)
+
+    def know(self, known: Known) -> None:
+        """From now on it knows that, and nothing else. Between answers."""
+        self.stream, self._left = known.stream, set(known.left)
+        self._exchange = known.exchange and known.exchange.copy()
+        self._heard_from = known.heard_from
+        self._reader.recall(known.memory)
+
     def forget(self) -> None:
         """The network starts afresh; what the player has played is remembered."""
         self.stream = None
-
-    def forget_player(self) -> None:
-        """Nothing that was heard is remembered either."""
-        self._reader.forget()
-        self._left.clear()
-        self._exchange, self._heard_from = None, 0
-        self.forget()
 
     def mark(self, good: bool) -> None:
         """What the player thinks of the last exchange, so far: it counts when another one begins (`settle`)."""

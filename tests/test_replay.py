@@ -22,7 +22,21 @@ from improv.errors import BadInput
 from improv.midi import files, log
 from improv.midi.log import Gave, Log, Record, Step
 from improv.midi.recorder import session_path
-from improv.music.events import Ask, ClockOffset, Heard, Mark, NoteOn, OutLatency, Pedal, Retime, Tap
+from improv.music.events import (
+    AnotherTake,
+    Ask,
+    ClockOffset,
+    ForgetMe,
+    Freeze,
+    Heard,
+    Mark,
+    NoteOn,
+    OutLatency,
+    Pedal,
+    Retime,
+    Tap,
+    Undo,
+)
 from improv.music.steering import Steering
 from improv.music.timeline import NS, Timeline
 from improv.net import codec, weights
@@ -65,6 +79,10 @@ def through_a_file(records: list[Record], folder: Path) -> list[Record]:
     return list(Log(path).records())
 
 
+def later(heard: list[Heard], by_ns: int) -> list[Heard]:
+    return [event._replace(time_ns=event.time_ns + by_ns) for event in heard]
+
+
 SHOWS: dict[str, tuple[list[Heard], Musicianship]] = {
     "free": ([Pedal(NS, True), *TUNE, Pedal(8 * NS, False)], Musicianship()),
     "internal": (TUNE, Musicianship(time=Time(bpm=97.3))),
@@ -82,6 +100,14 @@ SHOWS: dict[str, tuple[list[Heard], Musicianship]] = {
         Musicianship(time=Time("link")),
     ),
     "trade": ([Retime(NS, LINE, jump=True), *TUNE], Musicianship(time=Time("link", trade_bars=2))),
+    "takes": (
+        [
+            *TUNE, AnotherTake(9 * NS), AnotherTake(16 * NS), Undo(17 * NS), Freeze(18 * NS), *later(TUNE, 18 * NS),
+            *later(TUNE, 28 * NS), Undo(38 * NS), Undo(38 * NS), *later(TUNE, 38 * NS), Freeze(50 * NS),
+            AnotherTake(50 * NS), ForgetMe(53 * NS), *later(TUNE, 53 * NS),
+        ],
+        Musicianship(steering=Steering(memory=1.0)),
+    ),
     "midi": (
         [*clocks.played(clocks.steady(120, 24), jitter_ms=2.0).events, *TUNE],
         Musicianship(time=Time("midi"), out_latency_ns=5 * MS),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 from collections.abc import Iterable
 
@@ -19,6 +20,12 @@ class Hearing:
         self.unread: deque[Token] = deque()
         self._quantiser = Quantiser()
         self._floor = FIRST_TICK  # the first tick that is not over
+
+    def copy(self) -> Hearing:
+        """As it stands: what is heard or read later changes only one of both."""
+        other = copy.copy(self)
+        other.unread, other._quantiser = self.unread.copy(), copy.deepcopy(self._quantiser)
+        return other
 
     def add(self, sounding: Iterable[NoteOn | NoteOff], line: Timeline) -> None:
         for event in sounding:

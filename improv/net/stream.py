@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -81,9 +82,10 @@ class Reader:
         self._style = codec.style_index(steering.style)
         self.memory.strength = steering.memory
 
-    def forget(self) -> None:
-        """Nothing that the player has played is remembered any more."""
-        self.memory = Memory(self.memory.strength)
+    def recall(self, memory: Memory) -> None:
+        """From now on that is what the player has played; the memory itself stays as it is."""
+        strength, self.memory = self.memory.strength, copy.deepcopy(memory)
+        self.memory.strength = strength
 
     def reseed(self, seed: tuple[int, ...]) -> None:
         """Throw fresh dice: done for each answer, so that no answer depends on how the last one was cut short."""
