@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,12 +29,15 @@ from ai_edge_litert.interpreter import Interpreter
 from improv import doctor
 from improv.errors import BadInput
 from improv.live.tally import percentile
+from improv.midi.log import Log, Step
+from improv.music.events import NoteOn
 from improv.net import codec, weights
 from improv.net.memory import NO_RUNS, Memory, mixed
 from improv.net.stepper import GRAPHS, Stepper
 from tests import bench_time, jack
 from tests.figures import Figure, Section, both
 from tests.jack import Daemon, Env, Phrase, Player, loads
+from tests.observer import Stamped, sound
 
 WEIGHTS = "open"  # the shipped ones: the figures are about them
 ROUNDS = 6  # what is compared takes turns, so that both meet the same weather
@@ -45,6 +49,10 @@ STARTS = 7
 REST_S = 10.0
 EIGHTHS_S, SIXTEENTHS_S = 0.25, 0.1
 PHRASES, DECISIONS = 20, 40
+YIELDS = 200
+ENTRY_S = 0.06  # between the notes of the phrase that breaks in
+FIRST_S, LAST_S = 0.02, 0.35  # of an answer, when it does
+CHORDS = (), (55,), (48, 55, 64)  # beside its first note
 SILENCE_S = 0.3  # after which a phrase is over, where the decision itself is measured
 LOOP_MESSAGES = 200  # a round
 SETTLE_S = 0.1
@@ -293,6 +301,79 @@ def decision(env: Env) -> Section:
     yield from both("the same heard through JACK", [(took - SILENCE_S) * 1e3 for took in found], "ms")
 
 
+class Entry(NamedTuple):
+    """The player came in: what the machine still did, in ms after his note was sent."""
+
+    sounding: int  # notes of it, when he did
+    begun_ms: float  # its last note-on, 0 if there was none
+    ended_ms: float  # its last note-off
+    left: int  # notes that sound on
+
+
+def entrance(number: int) -> Phrase:
+    """A line, with some a chord at its beginning. Each has a velocity of its own, by which its notes are known."""
+    struck = [(0.0, pitch) for pitch in CHORDS[number % len(CHORDS)]]
+    struck += [(i * ENTRY_S, pitch) for i, pitch in enumerate((60, 64, 67, 72, 71))]
+    strokes = [(at_s, (0x90, pitch, 1 + number % 127)) for at_s, pitch in struck]
+    lifts = [(at_s + 0.8 * ENTRY_S, (0x80, pitch, 0)) for at_s, pitch in struck]
+    return sorted(strokes + lifts)
+
+
+def entries(player: Player, times: int) -> list[Entry]:
+    """Each phrase of the player's breaks into the answer to the last one."""
+    dice, found = random.Random(1), []
+    player.play(entrance(0))
+    for number in range(1, times + 1):
+        asked_ns = player.play(PRESS)[0].time_ns
+        first = player.wait_for_notes(2, 1, asked_ns)
+        assert first, "no answer came"
+        came_ns = first[0].time_ns + round(dice.uniform(FIRST_S, LAST_S) * 1e9)
+        came_ns = player.play(entrance(number), came_ns)[0].time_ns
+        player.wait(lambda: False, SETTLE_S)  # nothing says that no more comes
+        found.append(entry([event for event in player.received if event.time_ns > asked_ns], came_ns))
+    return found
+
+
+def entry(received: list[Stamped], came_ns: int) -> Entry:
+    answer = [event for event in received if event.channel == 2]
+    after = [event for event in answer if event.time_ns > came_ns]
+    begun_ms, ended_ms = (
+        max(((event.time_ns - came_ns) / 1e6 for event in after if event.note_on == on), default=0.0)
+        for on in (True, False)
+    )
+    before = answer[: len(answer) - len(after)]
+    return Entry(len(sound(before).notes), begun_ms, ended_ms, len(sound(answer).notes))
+
+
+def heard(folder: Path) -> Counter[tuple[int, int]]:
+    """The player's notes by pitch and velocity, as a session was told of them."""
+    (path,) = folder.glob("*.log")
+    events = (record.heard for record in Log(path).records() if isinstance(record, Step))
+    return Counter((event.pitch, event.velocity) for event in events if isinstance(event, NoteOn))
+
+
+def yielding(env: Env) -> Section:
+    with tempfile.TemporaryDirectory() as folder, _echo(env) as echo:
+        with Daemon(env, *LISTEN, "--thru", "--record", folder), Player(env) as player:
+            bare = loop(echo.player, LOOP_MESSAGES)
+            found = entries(player, YIELDS)
+        told = heard(Path(folder))
+    sent, back = (
+        Counter(event.message[1:] for event in events if event.note_on and event.channel == 1)
+        for events in (player.sent, player.received)
+    )
+    begun = [entry.begun_ms for entry in found]
+    ended = [entry.ended_ms for entry in found if entry.sounding]
+    yield Figure("bare JACK loop, p99", percentile(bare.took_ms, 0.99), "ms")
+    yield Figure(f"player's note-on to the last new note, p99 of {YIELDS}", percentile(begun, 0.99), "ms", 10.0)
+    yield Figure("to the last new note, the longest", max(begun), "ms")
+    yield Figure(f"to the last release, median of {len(ended)} with notes sounding", percentile(ended, 0.5), "ms")
+    yield Figure("to the last release, the longest", max(entry.ended_ms for entry in found), "ms", 80.0)
+    yield Figure("notes that sound on (busy machine)", sum(entry.left for entry in found), "", 0)
+    yield Figure("of the player's notes, came back by thru and not heard", ((back & sent) - told).total(), "", 0)
+    yield Figure(f"of {sent.total()}, lost by JACK before that (busy machine)", (sent - told - back).total(), "")
+
+
 # Thru
 
 
@@ -339,6 +420,7 @@ LIVE: tuple[tuple[str, Callable[[Env], Section]], ...] = (
     ("memory and rest", footprint),
     ("the end of a phrase", end_of_phrase),
     ("the decision", decision),
+    ("the yield", yielding),
     ("thru", thru),
     *bench_time.SECTIONS,
 )
