@@ -104,11 +104,14 @@ class ControlSettings:
     length: On = None
     clock_offset: On = None
     out_latency: On = None
+    presets: Mapping[str, On] = field(default_factory=dict)  # by their names
 
     @property
     def triggers(self) -> dict[str, Trigger]:
-        """Of each control that is on something."""
-        return {name: trigger.read(on) for name, on in vars(self).items() if on is not None}
+        """Of each control that is on something; of a preset such as `presets.calm`, too."""
+        alone = {name: on for name, on in vars(self).items() if name != "presets"}
+        named = {f"presets.{name}": on for name, on in self.presets.items()}
+        return {name: trigger.read(on) for name, on in {**alone, **named}.items() if on is not None}
 
 
 @dataclass(frozen=True)
@@ -350,7 +353,7 @@ def _nearest(key: str, room: str) -> str:
 
 
 def _checked(value: Any, kind: Any, key: str, label: str) -> Any:
-    allowed = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    allowed = _alternatives(kind)
     if value is None and type(None) in allowed:
         return None
     if float in allowed and type(value) is int:
@@ -363,8 +366,9 @@ def _checked(value: Any, kind: Any, key: str, label: str) -> Any:
         raise BadSetting(f"{label} is {reprlib.repr(value)}; it must be {_name(allowed)}")
     if key == "steering.key":
         _check_scale(value, label)
-    if key.startswith(CONTROLS) and value is not None:
-        _check_control(value, key.removeprefix(CONTROLS), label)
+    if key.startswith(CONTROLS):
+        for on in value.values() if isinstance(value, dict) else [value]:
+            _check_control(on, key.removeprefix(CONTROLS), label)
     low, high = RANGES.get(key, (-math.inf, math.inf))
     if type(value) in (int, float) and not low <= value <= high:  # NaN is never within
         raise BadSetting(f"{label} is {value}; it must be from {low:,.12g} to {high:,.12g}")
@@ -378,7 +382,9 @@ def _check_scale(name: str, label: str) -> None:
         raise BadSetting(f"{label}: {error}, or {steering.INFERRED}") from None
 
 
-def _check_control(on: int | str, name: str, label: str) -> None:
+def _check_control(on: On, name: str, label: str) -> None:
+    if on is None:
+        return
     try:
         kind = trigger.read(on).kind
     except ValueError as error:
@@ -388,11 +394,18 @@ def _check_control(on: int | str, name: str, label: str) -> None:
 
 
 def _is_a(value: Any, kind: Any) -> bool:
-    if typing.get_origin(kind) is not None:  # the aliases
-        return isinstance(value, dict) and all(_is_a(part, str) for item in value.items() for part in item)
+    if typing.get_origin(kind) is not None:  # pairs
+        of = _alternatives(typing.get_args(kind)[1])
+        return isinstance(value, dict) and all(
+            _is_a(name, str) and any(_is_a(one, alternative) for alternative in of) for name, one in value.items()
+        )
     return type(value) is kind and (kind is not str or door.is_shown(value))
+
+
+def _alternatives(kind: Any) -> tuple[Any, ...]:
+    return typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
 
 
 def _name(kinds: tuple[Any, ...]) -> str:
     names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "null"}
-    return " or ".join(names.get(kind, "pairs of texts") for kind in kinds)
+    return " or ".join(names.get(kind, "pairs of a name and a text") for kind in kinds)

@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "improv.catalogue": {"improv.net"},
     "improv.panic": {"improv.midi", "improv.music"},
     "improv.config": {"improv.engine", "improv.net", "improv.music", "improv.errors", "improv.door", "improv.shipped"},
-    "improv.presets": {"improv.config", "improv.shipped", "improv.door"},
+    "improv.presets": {"improv.config", "improv.music", "improv.shipped", "improv.door"},
     "improv.origins": {"improv.config"},
     "improv.together": {"improv.config"},
     "improv.recording": {
@@ -64,6 +64,7 @@ MAY_IMPORT = {
         "improv.plot",
     },
     "improv.live": {
+        "improv.presets",
         "improv.recording",
         "improv.config",
         "improv.engine",

@@ -89,6 +89,9 @@ def test_a_file_and_flags_go_over_the_defaults(tmp_path: Path) -> None:
         ("controls: {tap: pedal}", "`controls.tap` is 'pedal'; it must be a controller"),
         ("controls: {tap: note 128}", "`controls.tap` is 'note 128'; it must be"),
         ("controls: {tap: note 36 on channel 17}", "'note 36 on channel 17'; it must be"),
+        ("controls: {presets: calm}", "`controls.presets` is 'calm'; it must be pairs of a name and a text"),
+        ("controls: {presets: {calm: true}}", "it must be pairs of a name and a text"),
+        ("controls: {presets: {calm: cc 200}}", "`controls.presets` is 'cc 200'; it must be a controller"),
         ("controls: {out_latency: note 36}", "`controls.out_latency` is 'note 36'; a knob must be a controller, such"),
         ("turn_cc: 67", "is no setting; the nearest is `controls.turn`"),
         ("longest_answer_s: 9", "is no setting; the nearest is `belts.longest_answer_s`"),
@@ -111,7 +114,7 @@ def test_a_file_and_flags_go_over_the_defaults(tmp_path: Path) -> None:
         ("steering: {voices: 0}", "must be from 1 to 16"),
         ("ports: loud", "settings of its own"),
         ("ports: {api: midi2}", "one of auto"),
-        ("ports: {aliases: {a: 1}}", "pairs of texts"),
+        ("ports: {aliases: {a: 1}}", "pairs of a name and a text"),
         ("a: [", "malformed YAML at line"),
         ("- 1", "key: value"),
         ("!!python/object/apply:os.system ['true']", "malformed YAML"),
@@ -207,8 +210,13 @@ def test_each_control_is_known_by_its_trigger(tmp_path: Path) -> None:
     assert Settings().controls.triggers == {}
 
 
+def test_a_preset_may_be_on_a_control(tmp_path: Path) -> None:
+    controls = config.load(written(tmp_path, "controls: {presets: {calm: program 1, mine: 20, none: null}}")).controls
+    assert controls.triggers == {"presets.calm": Trigger("program", 1), "presets.mine": Trigger("cc", 20)}
+
+
 def test_every_control_says_something() -> None:
-    assert set(vars(Settings().controls)) == {*PRESSES, *KNOBS}
+    assert set(vars(Settings().controls)) == {*PRESSES, *KNOBS, "presets"}
 
 
 TOGETHER = [
@@ -226,6 +234,10 @@ TOGETHER = [
     (
         "controls: {tap: note 6, panic: NOTE 6 channel 9}",
         "--tap-cc (`controls.tap`) and `controls.panic` are note 6 and",
+    ),
+    (
+        "controls: {tap: 7, presets: {calm: cc 7}}",
+        "--tap-cc (`controls.tap`) and `controls.presets.calm` are both cc 7",
     ),
     ("controls: {clock_offset: 0, out_latency: 0}", "`controls.clock_offset` and `controls.out_latency` are both"),
 ]

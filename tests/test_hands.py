@@ -76,6 +76,13 @@ def test_each_press_says_what_it_is_called_after() -> None:
         assert said(hands(**{name: "note 36"}), (0x90, 36, 90)) == [event]
 
 
+def test_a_preset_turns_its_knobs_at_once() -> None:
+    calm = [Steer(0, "temperature", 0.7), Steer(0, "density", 0.5)]
+    on = {"presets.calm": trigger.read("program 1")}
+    pads = Hands(on, Gate(print), presets={"calm": calm})
+    assert pads.hear(bytes((0xC0, 1)), 5) == [turn._replace(time_ns=5) for turn in calm]
+
+
 def test_a_pedal_that_is_a_control_is_none_any_more() -> None:
     assert said(hands(turn=64), (0xB0, 64, 30), (0xB0, 64, 64), (0xB0, 64, 127), (0xB0, 64, 0)) == [Ask(0)]
 

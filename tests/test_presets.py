@@ -15,9 +15,10 @@ from improv import config, demo, origins, presets, shipped
 from improv.cli import app
 from improv.config import BadSetting, Settings
 from improv.midi import files
+from improv.music.events import Steer
 from tests.test_render import seed
 
-SHIPPED = ("free", "mono", "safe", "tight")
+SHIPPED = ("calm", "free", "mono", "safe", "tight", "wild")
 runner = CliRunner()
 
 
@@ -104,8 +105,8 @@ def test_a_preset_of_ones_own_is_found_first_and_listed_with_its_file(here: Path
     preset("# Warmer.\nsteering: {temperature: 1.3}\n")
     preset("# My stage.\nsteering: {temperature: 0.7}\n", "safe")
     listed = said("presets").splitlines()
-    assert [line.split()[0] for line in listed] == ["free", "mine", "mono", "safe", "tight"]
-    assert listed[1] == f"mine   Warmer. ({Path('presets/mine.yaml')})" and "My stage." in listed[3]
+    assert [line.split()[0] for line in listed] == ["calm", "free", "mine", "mono", "safe", "tight", "wild"]
+    assert listed[2] == f"mine   Warmer. ({Path('presets/mine.yaml')})" and "My stage." in listed[4]
     assert config.settled([presets.read("safe")]).steering.temperature == 0.7
 
 
@@ -116,7 +117,7 @@ def test_a_preset_may_lie_anywhere(tmp_path: Path) -> None:
 
 
 def test_one_that_is_not_there_is_named_with_those_that_are(here: Path) -> None:
-    assert "--preset sfae: no such preset and no such file (found: free, mono, safe, tight)" in refused(
+    assert "--preset sfae: no such preset and no such file (found: calm, free, mono, safe, tight, wild)" in refused(
         "listen", "--virtual", "--preset", "sfae"
     )
 
@@ -163,7 +164,7 @@ def test_a_bad_one_is_refused_by_its_file_and_in_the_list(text: str, here: Path)
     with pytest.raises(BadSetting, match=r"^presets.mine\.yaml: [^\n]*$"):
         presets.read("mine")
     listed = said("presets").splitlines()
-    assert len(listed) == 5 and listed[1].startswith(f"mine   refused: {Path('presets/mine.yaml')}: ")
+    assert len(listed) == 7 and listed[2].startswith(f"mine   refused: {Path('presets/mine.yaml')}: ")
 
 
 @pytest.mark.parametrize("text", ["", "bpm: 90", "\n# late", "# \u202ebackwards"])
@@ -176,7 +177,42 @@ def test_a_long_purpose_and_an_odd_name_keep_to_a_line(here: Path) -> None:
     preset("# " + "very " * 1000)
     (here / "presets" / "a\nb.yaml").write_text("bpm: 90")
     listed = said("presets").splitlines()
-    assert len(listed) == 5 and all(len(line) < 160 for line in listed)
+    assert len(listed) == 7 and all(len(line) < 160 for line in listed)
+
+
+# On a control
+
+
+def test_a_preset_on_a_control_turns_what_it_sets_and_nothing_else(here: Path) -> None:
+    preset("steering: {temperature: 1, key: D dorian, style: null}")
+    assert presets.turns("mine") == [Steer(0, "temperature", 1.0), Steer(0, "key", "D dorian"), Steer(0, "style", None)]
+    preset("# nothing")
+    assert presets.turns("mine") == []
+    assert presets.turns("calm") and presets.turns("wild")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{steering: {temperature: 1}, belts: {voices: 1}}", "it sets `belts`, which stays as it is while it plays"),
+        ("steering: {temperature: 9}", "`steering.temperature` is 9.0; it must be from"),
+        ("steering: {key: H major}", "`steering.key`"),
+        ("steering: {key: 3}", "`steering.key` is 3"),
+        ("steering: {lock: C}", "`steering.lock` is no setting"),
+    ],
+)
+def test_one_that_does_more_than_turn_knobs_is_refused_before_it_listens(text: str, says: str, here: Path) -> None:
+    preset(text)
+    Path("my.yaml").write_text("controls: {presets: {mine: program 1}}")
+    sentence = refused("listen", "--virtual", "--config", "my.yaml")
+    assert f"improv: {Path('presets/mine.yaml')}: " in sentence and says in sentence
+
+
+def test_a_control_for_a_preset_that_is_not_there_is_refused(here: Path) -> None:
+    Path("my.yaml").write_text("controls: {presets: {/etc/passwd: program 1}}")
+    assert "`controls.presets./etc/passwd`: no such preset (found: calm, free" in refused(
+        "listen", "--virtual", "--config", "my.yaml"
+    )
 
 
 # Over one another

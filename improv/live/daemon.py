@@ -10,10 +10,11 @@ import queue
 import secrets
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from improv import presets
 from improv.clock import now_ns
 from improv.config import MS, Settings
 from improv.engine import Engine
@@ -30,7 +31,7 @@ from improv.midi.outlet import ProcessOutlet, Target
 from improv.midi.recorder import writable_folder
 from improv.midi.watch import EVERY_S, Watched
 from improv.music.echo import Echo
-from improv.music.events import InputLost, Late, Panic, Played, Retime
+from improv.music.events import InputLost, Late, Panic, Played, Retime, Steer
 from improv.music.gate import Gate
 from improv.music.hands import Hands
 from improv.music.timeline import Timeline
@@ -57,6 +58,7 @@ def listen(settings: Settings, card: Card) -> int:
         _on_signals(("SIGUSR1",), lambda number: None),
         told(settings.verbose, log_file),
     ):
+        turns = _presets(settings, card)
         folder = writable_folder(Path(settings.record)) if settings.record is not None else None
         wiring = _wait_for_ports(settings, inbox) if settings.ports.wait else find_ports(settings)
         if wiring is None:
@@ -64,7 +66,7 @@ def listen(settings: Settings, card: Card) -> int:
         recording = None if folder is None else _begin_recording(folder, settings, card)
         session: _Session | None = None
         try:
-            session = _Session(settings, card, wiring, inbox, recording)
+            session = _Session(settings, card, wiring, inbox, recording, turns)
             with _on_signals(("SIGUSR1",), session.panic):
                 session.run()
             print("\n".join(session.lines()), flush=True)
@@ -77,6 +79,17 @@ def listen(settings: Settings, card: Card) -> int:
             if session is not None:  # last, because a driver that hangs now ends it all
                 session.close()
     return 0
+
+
+def _presets(settings: Settings, card: Card) -> dict[str, list[Steer]]:
+    """What those on controls turn. Raises `BadInput`."""
+    found = {name: presets.turns(name) for name, on in settings.controls.presets.items() if on is not None}
+    for turns in found.values():
+        for turn in turns:
+            if turn.knob == "style":
+                assert not isinstance(turn.value, float)
+                card.check_style(turn.value)
+    return found
 
 
 def _begin_recording(folder: Path, settings: Settings, card: Card) -> Recording:
@@ -126,12 +139,19 @@ class _Session:
     """Everything that is open while it listens."""
 
     def __init__(
-        self, settings: Settings, card: Card, wiring: Wiring, inbox: Inbox, recording: Recording | None
+        self,
+        settings: Settings,
+        card: Card,
+        wiring: Wiring,
+        inbox: Inbox,
+        recording: Recording | None,
+        turns: Mapping[str, Sequence[Steer]],
     ) -> None:
-        """Settings must name the random seed."""
+        """Settings must name the random seed; `turns`: what each preset on a control turns."""
         self._settings, self._card, self._wiring, self._inbox = settings, card, wiring, inbox
         self._gate, self._clock_gate = Gate(LOG.warning), Gate(LOG.warning)  # each for a thread of its own
-        self._hands = Hands(settings.controls.triggers, self._gate, settings.channels.input, tuple(card.known))
+        triggers, channel = settings.controls.triggers, settings.channels.input
+        self._hands = Hands(triggers, self._gate, channel, tuple(card.known), turns)
         self._echo = Echo(LOG.warning, round(settings.out_latency_ms * MS), settings.beat.click)
         self._played: queue.SimpleQueue[Played | Late] = queue.SimpleQueue()  # from the engine's thread to the driver's
         self._target = Target(wiring.api, wiring.sink, wiring.builtin, duties=_duties(settings))

@@ -53,6 +53,7 @@ PRESSES: dict[str, Callable[[int], Heard]] = {
 }
 STEERED = tuple(field.name for field in dataclasses.fields(Steering))
 CLOCK_OFFSET, OUT_LATENCY = "clock_offset", "out_latency"
+NO_PRESETS: Mapping[str, Sequence[Steer]] = {}
 KNOBS = (*STEERED, CLOCK_OFFSET, OUT_LATENCY)
 
 
@@ -60,13 +61,19 @@ class Hands:
     """Knows the messages that are controls. Called on the driver's thread, but for `late`."""
 
     def __init__(
-        self, controls: Mapping[str, Trigger], gate: Gate, channel: int | None = None, styles: Sequence[str] = STYLES
+        self,
+        controls: Mapping[str, Trigger],
+        gate: Gate,
+        channel: int | None = None,
+        styles: Sequence[str] = STYLES,
+        presets: Mapping[str, Sequence[Steer]] = NO_PRESETS,
     ) -> None:
         """Where each control is; a trigger without a channel counts on `channel`, or on any where that is None.
 
-        The knob `style` goes through those `styles`.
+        The knob `style` goes through those `styles`; a press on `presets.NAME` turns knobs.
         """
         self._gate, self._styles = gate, styles
+        self._presets = {f"presets.{name}": turns for name, turns in presets.items()}
         self._does: dict[tuple[int, int], str] = {}  # by status and number
         for name, trigger in controls.items():
             for status in _statuses(trigger, channel):
@@ -119,6 +126,8 @@ class Hands:
             (self._down.add if down else self._down.discard)(name)
         if not down or was_down or not self._gate.takes(PRESS, time_ns):
             return []
+        if name in self._presets:
+            return [turn._replace(time_ns=time_ns) for turn in self._presets[name]]
         return [PRESSES[name](time_ns)]
 
 
