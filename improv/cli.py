@@ -38,6 +38,7 @@ Variation = Annotated[float | None, Flag("--variation", help="0 to 1: it quotes 
 Key = Annotated[str | None, Flag("--key", help="Keep to a scale such as 'D dorian', or to yours: inferred.")]
 Density = Annotated[float | None, Flag("--density", help="0.25 to 4: times as many notes in a time.")]
 Length = Annotated[float | None, Flag("--length", help="0.25 to 8: answers so many times as long as your phrase.")]
+Player = Annotated[str | None, Flag("--player", help="Begin with what this player's memory holds: a name or a file.")]
 Bpm = Annotated[float | None, Flag("--bpm", help="Beats at this tempo from the first note on.")]
 RandomSeed = Annotated[int | None, Flag("--random-seed", help="The same number, the same dice.")]
 Api = Annotated[str | None, Flag("--api", help="auto, alsa, jack, coremidi or winmm.")]
@@ -154,6 +155,7 @@ def listen(
     key: Key = None,
     density: Density = None,
     length: Length = None,
+    player: Player = None,
     bpm: Bpm = None,
     random_seed: RandomSeed = None,
     api: Api = None,
@@ -164,7 +166,7 @@ def listen(
         settings = _live_settings(
             config, presets, weights=weights, style=style, temperature=temperature, top_p=top_p, memory=memory,
             variation=variation, key=key, density=density, length=length, bpm=bpm, random_seed=random_seed, api=api,
-            virtual=virtual, wait=wait, thru=thru, in_channel=in_channel, out_channel=out_channel,
+            player=player, virtual=virtual, wait=wait, thru=thru, in_channel=in_channel, out_channel=out_channel,
             thru_channel=thru_channel, turn_cc=turn_cc, tap_cc=tap_cc, clock=clock,
             clock_in=clock_in, clock_offset_ms=clock_offset_ms, clock_out=clock_out, click=click, metre=metre,
             mode=mode, bars=bars, enter=enter, grid=grid, quantize=quantize, out_latency_ms=out_latency_ms,
@@ -189,6 +191,7 @@ def demo(
     key: Key = None,
     density: Density = None,
     length: Length = None,
+    player: Player = None,
     random_seed: RandomSeed = None,
 ) -> None:
     """Hear it without any hardware: a bundled phrase is played to it, and it answers."""
@@ -196,7 +199,8 @@ def demo(
         by_itself = {"clock": "internal", "clock_offset_ms": 0.0}  # the phrase brings its own beat
         settings = _settings(
             config, presets, weights=weights, style=style, temperature=temperature, top_p=top_p, memory=memory,
-            variation=variation, key=key, density=density, length=length, random_seed=random_seed, **by_itself,
+            variation=variation, key=key, density=density, length=length, random_seed=random_seed, player=player,
+            **by_itself,
         )  # fmt: skip
         from improv import demo
 
@@ -225,6 +229,7 @@ def render(
     key: Key = None,
     density: Density = None,
     length: Length = None,
+    player: Player = None,
     bpm: Bpm = None,
     random_seed: RandomSeed = None,
 ) -> None:
@@ -233,6 +238,7 @@ def render(
         settings = _settings(
             config, presets, weights=weights, style=style, temperature=temperature, top_p=top_p, memory=memory,
             variation=variation, key=key, density=density, length=length, bpm=bpm, random_seed=random_seed,
+            player=player,
         )  # fmt: skip
         from improv import render
 
@@ -245,13 +251,16 @@ def render(
 def replay(
     log: Annotated[Path, typer.Argument(help="The log of a session (in the folder of --record).")],
     out: Annotated[Path | None, Flag("--out", help="Write what was played as a MIDI file.")] = None,
+    player: Annotated[
+        str | None, Flag("--player", help="Keep for this player what the session's memory held at its end.")
+    ] = None,
     weights: Weights = None,
 ) -> None:
     """Play a session again from its log, and see that the notes are the same."""
     with _at_the_door():
         from improv import replay
 
-        lines, same = replay.replay(log, weights, out)
+        lines, same = replay.replay(log, weights, out, player)
     print("\n".join(lines))
     raise typer.Exit(0 if same else 1)
 
@@ -331,6 +340,14 @@ def weights(
         if not folders:
             raise BadInput("no weights are installed; train some with improv-train, or name a folder with --weights")
         print("\n".join(catalogue.lines([weights.Card.read(folder) for folder in folders], Settings().weights)))
+
+
+@app.command()
+def players() -> None:
+    """The players in ./players: what `improv listen --player NAME` begins with, and adds to."""
+    from improv import players
+
+    print("\n".join(players.lines()) or "there are none yet; `improv listen --player NAME` makes one")
 
 
 @app.command()

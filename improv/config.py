@@ -124,6 +124,7 @@ class Settings:
     record: str | None = None
     verbose: bool = False
     log_file: str | None = None
+    player: str | None = None  # a name, or a file
     mode: str = "answer"
     bars: int = 4
     out_latency_ms: float = 0.0
@@ -277,6 +278,7 @@ FLAGS = {
     "record": "--record",
     "verbose": "--verbose",
     "log_file": "--log-file",
+    "player": "--player",
     "ports.input": "--in",
     "ports.output": "--out",
     "ports.virtual": "--virtual",

@@ -11,6 +11,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
+from improv import players
 from improv.clock import now_ns
 from improv.config import Settings
 from improv.engine import Engine
@@ -118,7 +119,8 @@ def demo(settings: Settings, card: Card, folder: Path) -> None:
     """Leaves duet.mid, duet.wav and duet.png in `folder`. Raises `BadInput`."""
     settings = replace(settings, bpm=BPM)
     seed = settings.random_seed if settings.random_seed is not None else secrets.randbelow(10**9)
-    engine = Engine(weights.network(card), settings.musicianship(seed))
+    remembered = b"" if settings.player is None else players.read(settings.player)
+    engine = Engine(weights.network(card), settings.musicianship(seed), remembered)
     inbox: Inbox = queue.SimpleQueue()
     recorder, screen = Recorder(), Screen()
 

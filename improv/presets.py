@@ -12,7 +12,7 @@ from improv.config import BadSetting, Settings, Source
 from improv.music.events import Steer
 
 OWN = Path("presets")
-OF_THE_PLACE = ("ports", "record", "log_file")  # what belongs to a computer and its owner
+OF_THE_PLACE = ("ports", "record", "log_file", "player")  # what belongs to a computer and its owner
 LIVE = "steering"  # what can change while it plays
 LONGEST_PURPOSE = 120  # characters
 

@@ -19,6 +19,7 @@ from improv.midi.journal import Journal, is_written, lock
 from improv.midi.log import MAX_BYTES, BadLog, Header
 from improv.midi.recorder import recover, session_path, unfinished
 from improv.net import weights
+from improv.net.memory import spelled
 from improv.net.weights import Card
 from improv.progress import Progress
 
@@ -26,11 +27,14 @@ LOG = logging.getLogger("improv")
 
 
 class Recording:
-    def __init__(self, folder: Path, settings: Settings, card: Card) -> None:
-        """Settings must name the random seed: with it the log can be replayed. Raises `BadInput`."""
+    def __init__(self, folder: Path, settings: Settings, card: Card, remembered: bytes = b"") -> None:
+        """Settings must name the random seed: with it, and with what the memory begins with, the log can be replayed.
+
+        Raises `BadInput`.
+        """
         date = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
         played_with = (card.name, card.fingerprint, weights.digests(card))
-        header = Header(__version__, date, *played_with, dataclasses.asdict(settings))
+        header = Header(__version__, date, *played_with, dataclasses.asdict(settings), spelled(remembered))
         paper = _new_log(folder)
         self._log = Path(paper.name)
         try:

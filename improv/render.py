@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from improv import players
 from improv.config import Settings
 from improv.engine import Engine
 from improv.errors import BadInput
@@ -265,7 +266,8 @@ def render(
     outputs.check(seed_path)
     seed = read_seed(seed_path, settings.bpm)
     musicianship = settings.musicianship(settings.random_seed or 0, listens_for_the_end=False)
-    engine = Engine(weights.network(card), musicianship)
+    remembered = b"" if settings.player is None else players.read(settings.player)
+    engine = Engine(weights.network(card), musicianship, remembered)
     began = time.perf_counter()
     with Progress("playing") as progress:
         notes = answer(seed, goal, engine, progress.step)

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from improv import __version__, config
+from improv import __version__, config, players
 from improv.engine import Engine
 from improv.errors import BadInput
 from improv.midi.log import BadLog, Gave, Header, Log, Record, Silence, Step
 from improv.music.events import NoteOn, Played
 from improv.music.timeline import NS
-from improv.net import weights
+from improv.net import memory, weights
 from improv.progress import Progress
 from improv.recording import midi_of
 from improv.together import check_together
@@ -69,18 +69,26 @@ def engine(log: Path, header: Header, name: str | None) -> Engine:
     if weights.digests(card) != header.graphs:
         raise BadInput(f"{log}: played with other weights than {card.folder}; name the right folder with --weights")
     card.check_style(settings.steering.style)
-    return Engine(weights.network(card), settings.musicianship(settings.random_seed))
+    try:
+        remembered = memory.read(header.memory)
+    except ValueError:
+        raise BadLog(f"{log}: line 1 is damaged") from None
+    return Engine(weights.network(card), settings.musicianship(settings.random_seed), remembered)
 
 
-def replay(path: Path, name: str | None = None, out: Path | None = None) -> tuple[list[str], bool]:
-    """Lines that say how it went, and whether the notes are the same. `out` is a MIDI file to write.
-
-    Raises `BadInput`.
+def replay(
+    path: Path, name: str | None = None, out: Path | None = None, player: str | None = None
+) -> tuple[list[str], bool]:
+    """Lines that say how it went, and whether the notes are the same. `out` is a MIDI file to write; `player` is to
+    remember what the session would have left him. Raises `BadInput`.
     """
     log = Log(path)
     if out is not None and out.resolve() == path.resolve():
         raise BadInput(f"{out}: this is the log as well; give the MIDI file a name of its own")
     lines = [] if out is None else [_export(path, out)]
+    if player is not None:
+        players.begin(player)
+    improviser = engine(path, log.header, name)
     with Progress("replaying") as progress:
 
         def records() -> Iterator[Record]:
@@ -88,9 +96,10 @@ def replay(path: Path, name: str | None = None, out: Path | None = None) -> tupl
                 progress.step(log.share)
                 yield record
 
-        outcome = compare(records(), engine(path, log.header, name))
+        outcome = compare(records(), improviser)
     if outcome.difference is None:
-        return [*lines, f"the same {outcome.notes} notes"], True
+        kept = [] if player is None else [_keep(player, improviser.remembered())]
+        return [*lines, *kept, f"the same {outcome.notes} notes"], True
     return [*lines, *_told(outcome, outcome.difference, log.header)], False
 
 
@@ -101,6 +110,13 @@ def _export(log: Path, out: Path) -> str:
     except OSError as error:
         raise BadInput(f"{out}: it could not be written ({error.strerror})") from None
     return f"{out}: what was played, as MIDI"
+
+
+def _keep(player: str, remembered: bytes) -> str:
+    try:
+        return f"{players.keep(player, remembered)}: {players.notes(remembered):,} notes remembered"
+    except OSError as error:
+        raise BadInput(f"--player {player}: it could not be written ({error.strerror})") from None
 
 
 def _told(outcome: Outcome, difference: Difference, header: Header) -> list[str]:

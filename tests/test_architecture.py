@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "improv.engine": {"improv.takes", "improv.soloist", "improv.music", "improv.net"},
     "improv.plot": {"improv.music"},
     "improv.catalogue": {"improv.net"},
+    "improv.players": {"improv.net", "improv.door", "improv.errors"},
     "improv.panic": {"improv.midi", "improv.music"},
     "improv.config": {"improv.engine", "improv.net", "improv.music", "improv.errors", "improv.door", "improv.shipped"},
     "improv.presets": {"improv.config", "improv.music", "improv.shipped", "improv.door"},
@@ -42,6 +43,7 @@ MAY_IMPORT = {
         "improv.__version__",
     },
     "improv.replay": {
+        "improv.players",
         "improv.recording",
         "improv.together",
         "improv.config",
@@ -54,6 +56,7 @@ MAY_IMPORT = {
         "improv.__version__",
     },
     "improv.render": {
+        "improv.players",
         "improv.config",
         "improv.engine",
         "improv.net",
@@ -64,6 +67,7 @@ MAY_IMPORT = {
         "improv.plot",
     },
     "improv.live": {
+        "improv.players",
         "improv.presets",
         "improv.recording",
         "improv.config",
@@ -75,6 +79,7 @@ MAY_IMPORT = {
         "improv.errors",
     },
     "improv.demo": {
+        "improv.players",
         "improv.live",
         "improv.render",
         "improv.config",

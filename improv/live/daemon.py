@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from improv import presets
+from improv import players, presets
 from improv.clock import now_ns
 from improv.config import MS, Settings
 from improv.engine import Engine
@@ -63,14 +63,17 @@ def listen(settings: Settings, card: Card) -> int:
         wiring = _wait_for_ports(settings, inbox) if settings.ports.wait else find_ports(settings)
         if wiring is None:
             return 0
-        recording = None if folder is None else _begin_recording(folder, settings, card)
+        remembered = _begin_player(settings.player)
+        recording = None if folder is None else _begin_recording(folder, settings, card, remembered)
         session: _Session | None = None
         try:
-            session = _Session(settings, card, wiring, inbox, recording, turns)
+            session = _Session(settings, card, wiring, inbox, recording, turns, remembered)
             with _on_signals(("SIGUSR1",), session.panic):
                 session.run()
             print("\n".join(session.lines()), flush=True)
         finally:
+            if session is not None and settings.player is not None:
+                _keep_player(settings.player, remembered, session.remembered())
             lines = session.lines() if session is not None else []
             for line in lines:
                 LOG.debug(line)
@@ -92,11 +95,30 @@ def _presets(settings: Settings, card: Card) -> dict[str, list[Steer]]:
     return found
 
 
-def _begin_recording(folder: Path, settings: Settings, card: Card) -> Recording:
+def _begin_player(name: str | None) -> bytes:
+    """What the memory holds. Raises `BadInput`."""
+    if name is None:
+        return b""
+    remembered = players.begin(name)
+    if not remembered:
+        LOG.warning("player %s: begins with an empty memory, and is kept in %s", name, players.place(name))
+    return remembered
+
+
+def _keep_player(name: str, before: bytes, remembered: bytes) -> None:
+    """Where nothing was played its file stays as it was."""
+    if remembered != before:
+        try:
+            print(f"{players.keep(name, remembered)}: {players.notes(remembered):,} notes remembered", flush=True)
+        except OSError as error:
+            LOG.warning("player %s: what was played could not be kept (%s)", name, error.strerror)
+
+
+def _begin_recording(folder: Path, settings: Settings, card: Card, remembered: bytes) -> Recording:
     """What a session left unfinished that was killed is finished first, where that is soon done."""
     for outcome in recovered(folder, SOON_RECOVERED):
         LOG.warning(outcome.line)
-    return Recording(folder, settings, card)
+    return Recording(folder, settings, card, remembered)
 
 
 def _wait_for_ports(settings: Settings, inbox: Inbox) -> Wiring | None:
@@ -146,6 +168,7 @@ class _Session:
         inbox: Inbox,
         recording: Recording | None,
         turns: Mapping[str, Sequence[Steer]],
+        remembered: bytes,
     ) -> None:
         """Settings must name the random seed; `turns`: what each preset on a control turns."""
         self._settings, self._card, self._wiring, self._inbox = settings, card, wiring, inbox
@@ -160,7 +183,8 @@ class _Session:
         try:
             net = weights.network(card)  # while the outlet's process starts
             assert settings.random_seed is not None
-            engine = Engine(net, settings.musicianship(settings.random_seed))
+            engine = Engine(net, settings.musicianship(settings.random_seed), remembered)
+            self.remembered = engine.remembered
             self._outlet.wait_until_ready()
             self._commentary = Commentary(lambda: engine.resting, LOG.info)
             keepers = [self._commentary.take, *([recording.keep] if recording is not None else [])]

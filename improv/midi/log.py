@@ -28,7 +28,7 @@ from improv.music import events, steering
 from improv.music.events import Heard, Played, Retime, Steer
 from improv.music.timeline import NS, Timeline
 
-FORMAT = 2
+FORMAT = 3
 MAX_BYTES = 256 * 1024**2  # a day of playing without a rest
 MAX_LINE = 64 * 1024
 LONGEST_NS = 365 * 24 * 3600 * NS
@@ -70,6 +70,7 @@ class Header(NamedTuple):
     fingerprint: str  # of their alphabet
     graphs: Mapping[str, str]  # SHA-256 of each
     settings: Mapping[str, Any]  # all that were in force, the random seed among them
+    memory: str = ""  # what it began with (`net.memory.spelled`)
 
 
 KINDS: dict[str, Any] = {
@@ -182,13 +183,15 @@ class Log:
     def _read_header(self, line: bytes) -> Header:
         try:
             values = json.loads(line)
-            version, header = values["improv-log"], Header(**{name: values[name] for name in Header._fields})
+            version = values["improv-log"]
+            if version == FORMAT:
+                header = Header(**{name: values[name] for name in Header._fields})
         except _DAMAGE:
             raise BadLog(f"{self._path}: it is no log of improv, or was cut short at its very beginning") from None
         if version != FORMAT:
             raise BadLog(f"{self._path}: another version of improv wrote it; read it with that one")
         kinds = [type(value) for value in header]
-        if kinds != [str, str, str, str, dict, dict] or not "".join(header[:4]).isprintable():
+        if kinds != [str, str, str, str, dict, dict, str] or not "".join(header[:4]).isprintable():
             raise BadLog(f"{self._path}: line 1 is damaged")
         return header
 
