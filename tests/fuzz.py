@@ -30,7 +30,7 @@ import yaml
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from improv import catalogue, config, door, presets, render, replay, shipped
+from improv import catalogue, config, door, players, presets, render, replay, shipped
 from improv.engine import Engine, Musicianship, Time
 from improv.errors import BadInput
 from improv.midi import ears, files, log, wire
@@ -45,7 +45,7 @@ from improv.music.gate import Gate
 from improv.music.hands import Hands
 from improv.music.schedule import is_note_off, is_note_on
 from improv.music.timeline import NS, Timeline
-from improv.net import codec, graph, weights
+from improv.net import codec, graph, memory, weights
 from improv.together import check_together
 from tests.nets import lively
 from tests.stage import Stage, every, played_on
@@ -534,8 +534,33 @@ def read_header(example: tuple[float, Any]) -> None:
         replay.engine(path, found.header, None)
 
 
+# Players
+
+PLAYER_ROWS = st.lists(
+    st.tuples(*(st.integers(0, 255) for _ in range(4))).map(bytes) | st.binary(max_size=4), max_size=9
+)
+PLAYERS = st.tuples(
+    st.dictionaries(
+        st.sampled_from(("improv-player", "fingerprint", "memory")),
+        FIELDS | TEXTS | TREES | PLAYER_ROWS.map(lambda rows: memory.spelled(b"".join(rows))),
+    ),
+    st.just([]) | edits(3),
+)
+
+
+def read_player(example: tuple[dict[str, Any], list[tuple[float, bytes, int]]]) -> None:
+    """What passes is played with."""
+    values, changes = example
+    good = {"improv-player": 1, "fingerprint": codec.FINGERPRINT, "memory": memory.spelled(bytes((60, 0, 1, 0)) * 3)}
+    text = json.dumps({**good, **values}, default=str, skipkeys=True)
+    path = put("player.json", edited(text.encode(errors="replace"), changes))
+    with refusals():
+        stage = Stage(lively(), Musicianship(time=Time(bpm=120.0), belts=SHORT), remembered=players.read(str(path)))
+        stage.play(played_on(Timeline(120.0, NS), every(0.5, 0, 3)), 6 * NS)
+
+
 TARGETS = (
-    Target("bytes", 0.49, st.binary(max_size=80), hear),
+    Target("bytes", 0.48, st.binary(max_size=80), hear),
     Target(
         "messages", 0.06, st.tuples(st.sampled_from(SOURCES), st.lists(st.tuples(GAPS, MESSAGES), max_size=25)), play
     ),
@@ -546,6 +571,7 @@ TARGETS = (
     Target("graphs", 0.08, CHANGES, read_graph),
     Target("logs", 0.02, st.tuples(LOG_LINES, NUDGES, st.just([]) | edits(2)), read_log),
     Target("headers of logs", 0.01, HEADERS, read_header),
+    Target("players", 0.01, PLAYERS, read_player),
 )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import mido
 import pytest
 
+from improv import players
 from tests.jack import Daemon, Env, Player, kill, server_or_skip
 
 pytestmark = pytest.mark.jack
@@ -124,3 +125,24 @@ def test_killed_it_has_recorded_all_but_the_last_second(env: Env, tmp_path: Path
         sure = [event.message[1] for event in events if event.time_ns < killed_ns - NS]
         assert len(sure) > 1 and found[: len(sure)] == sure
     assert improv(env, "replay", log).returncode == 0
+
+
+def test_what_was_played_is_kept_as_a_player_and_a_kill_leaves_it_as_it_was(env: Env, tmp_path: Path) -> None:
+    path = tmp_path / "anna.json"
+    flags = (*VIRTUAL, "--player", str(path))
+    with Daemon(env, *flags) as daemon, Player(env) as player:
+        assert daemon.err.lines == [f"improv: player {path}: begins with an empty memory, and is kept in {path}"]
+        player.play(phrase())
+        daemon.signal(signal.SIGTERM)
+        assert daemon.wait() == 0
+    kept = path.read_bytes()
+    assert players.notes(players.read(str(path))) == len(PITCHES)
+    with Daemon(env, *flags, "--record", str(tmp_path)) as daemon, Player(env) as player:
+        ended_ns = player.play(phrase())[-1].time_ns
+        assert player.wait_for_notes(MACHINE, 2, after_ns=ended_ns)
+        daemon.signal(signal.SIGKILL)
+        daemon.wait()
+    assert path.read_bytes() == kept and daemon.err.lines == []
+    (log,) = tmp_path.glob("*.log")
+    done = improv(env, "replay", log, "--player", path)
+    assert done.returncode == 0 and f"{path}: {2 * len(PITCHES)} notes remembered" in done.stdout, done

@@ -190,7 +190,8 @@ def test_a_line_that_is_too_deep_or_too_long_is_damage(tmp_path: Path, data: byt
         (b"", "is no log of improv, or was cut short"),
         (b"MThd\x00\x00\n", "is no log of improv"),
         (b"[1]\n", "is no log of improv"),
-        (b'{"improv-log": 1}\n', "is no log of improv"),
+        (f'{{"improv-log": {log.FORMAT}}}\n'.encode(), "is no log of improv"),
+        (b'{"improv-log": 1}\n', "another version of improv wrote it"),
         (b"{" + b'"a":{' * 50_000, "is no log of improv"),
         (log.header_line(HEADER).replace(str(log.FORMAT), "9", 1).encode(), "another version of improv wrote it"),
         (log.header_line(HEADER._replace(settings=[])).encode(), "line 1 is damaged"),  # type: ignore[arg-type]

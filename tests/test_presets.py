@@ -138,6 +138,7 @@ def test_each_command_that_plays_takes_presets(command: str, here: Path) -> None
         ("record: takes", "`record`"),
         ("record: null", "`record`"),
         ("log_file: told.log", "`log_file`"),
+        ("player: anna", "`player`"),
         ("weights: /tmp/theirs", "`weights` to a folder"),
         ("weights: ../theirs", "`weights` to a folder"),
         ("weights: ..", "`weights` to a folder"),

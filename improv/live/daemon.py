@@ -60,10 +60,10 @@ def listen(settings: Settings, card: Card) -> int:
     ):
         turns = _presets(settings, card)
         folder = writable_folder(Path(settings.record)) if settings.record is not None else None
+        remembered = _begin_player(settings.player)
         wiring = _wait_for_ports(settings, inbox) if settings.ports.wait else find_ports(settings)
         if wiring is None:
             return 0
-        remembered = _begin_player(settings.player)
         recording = None if folder is None else _begin_recording(folder, settings, card, remembered)
         session: _Session | None = None
         try:
