@@ -22,7 +22,7 @@ import numpy as np
 from improv.music.answer import Turn
 from improv.music.belts import Belts
 from improv.music.conductor import Change, Conductor
-from improv.music.cue import Cue
+from improv.music.cue import LEAD_NS, Cue
 from improv.music.damper import Damper, Sounding
 from improv.music.events import (
     AnotherTake,
@@ -49,6 +49,7 @@ from improv.music.events import (
     Yield,
 )
 from improv.music.grid import Grid
+from improv.music.looper import Looper
 from improv.music.steering import Steering, turned
 from improv.music.timeline import NS, TICKS_PER_BEAT, Timeline
 from improv.music.trade import Trade
@@ -114,6 +115,7 @@ class Engine:
         self._steering = musicianship.steering
         self._soloist = Soloist(Reader(net, self._steering, remembered), musicianship.belts)
         self._takes = Takes()
+        self._looper = Looper(musicianship.belts.notes_per_s)
         self._asked: Ask | Again | None = None
         self._turn: Turn | None = None  # decided; it begins as soon as all that was heard is read
         self._decided_ns = 0
@@ -144,7 +146,7 @@ class Engine:
     @property
     def resting(self) -> bool:
         """Whether there is nothing to read, to decide or to play."""
-        return not self._hearing.unread and self._asked is None and not self._playing
+        return not (self._hearing.unread or self._asked is not None or self._playing or self._looper.on)
 
     @property
     def line(self) -> Timeline | None:
@@ -181,6 +183,7 @@ class Engine:
             (self._turn_ends_ns(), self._turn_over),
             (self._answer_ends_ns(), self._answer_over),
             (self._bars_end_ns(), self._bars_over),
+            (self._loop_due_ns(), self._loop_on),
             (self._forget_ns(), self._forget),
         )
 
@@ -198,7 +201,7 @@ class Engine:
     def _turn_ends_ns(self) -> int | None:
         """When the player's turn is over if he plays nothing more."""
         line = self.line
-        if self._playing or line is None:
+        if self._playing or self._looper.on or line is None:
             return None
         if self._asked is not None:
             return self._cue.decision_ns(max(self._asked.time_ns, self._since_ns), line)
@@ -222,6 +225,10 @@ class Engine:
         line = self.line
         end_beat = self._trade.end_beat(line) if line is not None and self._trade.machine_plays else None
         return None if line is None or end_beat is None else line.time_ns(end_beat * TICKS_PER_BEAT - 1)
+
+    def _loop_due_ns(self) -> int | None:
+        due_ns = None if self.line is None else self._looper.due_ns(self.line)
+        return None if due_ns is None else due_ns - self._cue.latency_ns
 
     def _forget_ns(self) -> int | None:
         if self._soloist.stream is None or not self.resting or self._damper.held or self._tick_ends_ns() is not None:
@@ -258,7 +265,9 @@ class Engine:
                 return self._undo(time_ns)
             case Freeze():
                 self._takes.freeze(in_phrase=self._listener.phrase() is not None)
-            case LoopThat() | VaryThat():
+            case LoopThat(time_ns):
+                return self._loop_that(time_ns)
+            case VaryThat():
                 pass  # stands in the log
             case Mark(_, good):
                 self._soloist.mark(good)
@@ -271,11 +280,11 @@ class Engine:
 
     def _hear_note(self, note: NoteOn) -> list[Played]:
         played = self._begin_time(note.time_ns)
-        if self._playing and not self._trade.machine_plays:
+        if self._playing and not self._trade.machine_plays and not self._looper.on:
             played += self._yield(note.time_ns, release_ns=RELEASE_NS)
         line = self.line
         assert line is not None
-        if self._trade.hears(line, note.time_ns):
+        if self._trade.hears(line, note.time_ns) and not (self._playing and self._looper.on):
             if isinstance(self._asked, Again):
                 self._asked = None
             if not self._playing and self._listener.phrase() is None:
@@ -343,7 +352,7 @@ class Engine:
     # Whose turn it is
 
     def _ask(self, ask: Ask) -> list[Played]:
-        if self._playing or self._asked is not None:
+        if self._playing or self._looper.on or self._asked is not None:
             self._begin_phrase(ask.time_ns)
             return self._yield(ask.time_ns)
         self._trade.lapse()
@@ -409,11 +418,16 @@ class Engine:
         assert turn is not None and self.line is not None
         self._takes.read(self._soloist.known(), self._hearing.copy())
         dice = (self._settings.seed, self.answers - 1)
-        return [TurnBegins(self._decided_ns), *self._soloist.begin(turn, dice, self.line)]
+        self._looper.begin(turn, self.line)
+        played = self._soloist.begin(turn, dice, self.line)
+        self._looper.add(played, self.line)
+        return [TurnBegins(self._decided_ns), *played]
 
     def _plan(self, now: int) -> list[Played]:
         assert self.line is not None
-        return [*self._soloist.plan(now, self.line)]
+        played = self._soloist.plan(now, self.line)
+        self._looper.add(played, self.line)
+        return [*played, *self._start_loop(now)]
 
     def _answer_over(self, now: int) -> list[Played]:
         assert self.line is not None
@@ -432,11 +446,14 @@ class Engine:
 
     def _late(self, late: Late) -> list[Played]:
         """The outlet could not keep to the plan. Its clock is ahead of ours by the latency."""
-        if self._soloist.answer is None or self.line is None or late.turn_ns != self._decided_ns:
+        plays = self._soloist.answer is not None or self._looper.started
+        if not plays or self.line is None or late.turn_ns != self._decided_ns:
             return []
         if late.ended:
             return self._yield(late.time_ns - self._cue.latency_ns)
-        self._soloist.lag(late, self.line)
+        self._looper.lag(self.line.ticks(late.shift_ns))
+        if self._soloist.answer is not None:
+            self._soloist.lag(late, self.line)
         return []
 
     def _yield(self, time_ns: int, before: Timeline | None = None, release_ns: int = 0) -> list[Played]:
@@ -446,11 +463,13 @@ class Engine:
         return self._break_off(time_ns, before or self.line, release_ns)
 
     def _break_off(self, time_ns: int, line: Timeline | None, release_ns: int = 0) -> list[Played]:
-        self._turn = None
+        self._turn, looped = None, self._looper.started
+        self._looper.stop()
         if self._soloist.answer is None:
             self._hear_meanwhile()
-            return []
+            return [Yield(time_ns, release_ns)] if looped else []
         assert line is not None
+        self._looper.cut(line.position(time_ns + self._cue.latency_ns))
         self._soloist.take_back(time_ns + self._cue.latency_ns, line)
         self._rest(time_ns)
         return [Yield(time_ns, release_ns)]
@@ -478,20 +497,49 @@ class Engine:
         moment = None if self._meanwhile else self._takes.again()
         if moment is None:
             return []
-        played = self._break_off(time_ns, self.line)
+        played = self._break_off(time_ns, self.line, RELEASE_NS)
+        self._looper.forget()
         self._return_to(moment)
         self._asked = Again(time_ns, moment.phrase)
         return played
 
+    def _loop_that(self, time_ns: int) -> list[Played]:
+        """The last answer is played again and again, until this is pressed again. What the player plays over that is
+        his next phrase, answered when the loop has ended.
+        """
+        if self._looper.on:
+            return self._yield(time_ns, release_ns=RELEASE_NS)
+        if self._asked is not None or self.line is None:  # there is no last answer yet
+            return []
+        self._trade.lapse()
+        self._looper.press(time_ns + LEAD_NS + self._cue.latency_ns)
+        return self._start_loop(time_ns)
+
+    def _start_loop(self, now: int) -> list[Played]:
+        """As soon as the answer is planned, whole."""
+        line = self.line
+        if not self._looper.on or line is None or (self._playing and self._soloist.over_ns(line) is None):
+            return []
+        if not self._looper.start(line, self._playing):
+            return []
+        self._decided_ns = now
+        return [TurnBegins(now)]
+
+    def _loop_on(self, now: int) -> list[Played]:
+        assert self.line is not None
+        return [self._looper.play(self.line)]
+
     def _undo(self, time_ns: int) -> list[Played]:
         """What plays ends. The last answer never was; or the phrase before it."""
         played = self._end_all(time_ns)
+        self._looper.forget()
         if (moment := self._takes.undo()) is not None:
             self._return_to(moment)
         return played
 
     def _forget_me(self, time_ns: int) -> list[Played]:
         played = self._end_all(time_ns)
+        self._looper.forget()
         self._takes.forget()
         self._return_to(Moment(NOTHING, Hearing()))
         return played

@@ -29,6 +29,7 @@ from improv.music.events import (
     ForgetMe,
     Freeze,
     Heard,
+    LoopThat,
     Mark,
     NoteOn,
     OutLatency,
@@ -107,6 +108,10 @@ SHOWS: dict[str, tuple[list[Heard], Musicianship]] = {
             AnotherTake(50 * NS), ForgetMe(53 * NS), *later(TUNE, 53 * NS),
         ],
         Musicianship(steering=Steering(memory=1.0)),
+    ),
+    "loop": (
+        [Retime(NS, LINE, jump=True), *TUNE, LoopThat(10 * NS), *later(TUNE, 12 * NS), LoopThat(26 * NS)],
+        Musicianship(time=Time("link")),
     ),
     "midi": (
         [*clocks.played(clocks.steady(120, 24), jitter_ms=2.0).events, *TUNE],

@@ -4,15 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
+from hypothesis import given as for_all
+from hypothesis import strategies as st
 
-from improv.engine import Engine, Musicianship, Time
+from improv.engine import RELEASE_NS, Engine, Musicianship, Time
+from improv.music.answer import Manner, Turn
 from improv.music.cue import LEAD_NS
-from improv.music.events import AnotherTake, ForgetMe, Freeze, Heard, NoteOff, NoteOn, Retime, Undo
+from improv.music.events import (
+    AnotherTake,
+    Ask,
+    ForgetMe,
+    Freeze,
+    Heard,
+    LoopThat,
+    NoteOff,
+    NoteOn,
+    OutLatency,
+    Panic,
+    Retime,
+    Undo,
+)
 from improv.music.grid import Grid
+from improv.music.looper import Passage
 from improv.music.timeline import NS, TICKS_PER_BEAT, Timeline
 from tests.nets import lively
-from tests.stage import Note, Show, Stage, every, notes, played_on
+from tests.stage import Faults, Note, Show, Stage, every, notes, played_on
 
 MS = NS // 1000
 FREE = Timeline(120.0, NS)
@@ -218,3 +236,136 @@ def test_forgotten_is_all_that_was_heard() -> None:
 def test_a_phrase_that_is_forgotten_gets_no_answer() -> None:
     show = a_stage().play([*PHRASE[:11], ForgetMe(PHRASE[10].time_ns + 1), PHRASE[11]], 9 * NS)
     assert not show.sent and show.engine.resting and read(show.engine) == 0
+
+
+# Loop that
+
+
+def the_loop(show: Show, from_ns: int, until_ns: int) -> list[Note]:
+    return [note for note in notes(show.sent) if from_ns <= note.on.sent_ns < until_ns]
+
+
+def pitches(played: Sequence[Note]) -> list[tuple[int, int]]:
+    return [(note.pitch, note.on.message[2]) for note in played]
+
+
+def rounds(played: Sequence[Note], count: int) -> list[Sequence[Note]]:
+    """What was looped, so many notes at a time; the last ones were cut short."""
+    return [played[i : i + count] for i in range(0, len(played) - count, count)]
+
+
+@pytest.mark.parametrize("at_ns", [4_600 * MS, 6 * NS, 8 * NS, 30 * NS])
+def test_a_loop_is_the_last_answer_again_and_again(at_ns: int) -> None:
+    first, played = notes(a_stage().play(PHRASE).sent), a_stage().play([*PHRASE, LoopThat(at_ns), LoopThat(60 * NS)])
+    takes = rounds(notes(played.sent), len(first))
+    begins_ns = [take[0].on.sent_ns for take in takes]
+    apart_ns = np.diff(begins_ns[1:])
+    assert len(takes) > 7 and {tuple(pitches(take)) for take in takes} == {tuple(pitches(first))}
+    assert all(np.allclose(sounds(take), sounds(first), atol=2) for take in takes)
+    assert np.ptp(apart_ns) <= 2 and 0 <= apart_ns[0] - sounds(first)[-1][1] <= 500 * MS
+    assert begins_ns[1] == pytest.approx(begins_ns[0] + apart_ns[0] if at_ns < 9 * NS else at_ns + LEAD_NS, abs=2)
+    assert notes(played.sent)[-1].off.sent_ns <= 60 * NS + RELEASE_NS and played.engine.resting
+
+
+@pytest.mark.parametrize("at_beat", [12.3, 25.7, 30.1])
+@pytest.mark.parametrize("beats", [5, 8])
+def test_under_a_beat_a_loop_is_in_whole_bars(at_beat: float, beats: int) -> None:
+    heard = [JOINS, *played_on(LINE, every(0.5, 0, beats))]
+    first = notes(a_stage(LINKED).play(heard).sent)
+    presses = [LoopThat(LINE.time_ns(beat * TICKS_PER_BEAT)) for beat in (at_beat, at_beat + 60)]
+    takes = rounds(notes(a_stage(LINKED).play([*heard, *presses]).sent), len(first))
+    begins = np.array([LINE.beat(take[0].on.sent_ns) for take in takes])
+    assert len(takes) > 4 and {tuple(pitches(take)) for take in takes} == {tuple(pitches(first))}
+    assert np.allclose(begins % 4, begins[0] % 4, atol=1e-6) and np.ptp(np.diff(begins[1:])) < 1e-6
+
+
+def test_a_loop_bends_with_the_tempo() -> None:
+    heard = [JOINS, *played_on(LINE, every(0.5, 0, 8)), LoopThat(LINE.time_ns(12 * TICKS_PER_BEAT))]
+    faster_ns = LINE.time_ns(40.25 * TICKS_PER_BEAT)
+    faster = LINE._replace(bpm=150.0, origin_ns=faster_ns, origin_beat=40.25)
+    end_ns = faster.time_ns(80 * TICKS_PER_BEAT)
+    show = a_stage(LINKED).play([*heard, Retime(faster_ns, faster), LoopThat(end_ns)])
+    onsets = [note.on.sent_ns for note in notes(show.sent)]
+    beats = [(LINE if onset < faster_ns else faster).beat(onset) for onset in onsets]
+    assert np.allclose(np.array(beats) * 4, np.round(np.array(beats) * 4), atol=1e-5) and max(beats) > 75
+
+
+def test_what_is_played_over_a_loop_is_answered_when_it_has_ended() -> None:
+    stage = a_stage()
+    over_it = [*later(PHRASE[:8], 5 * NS), *later(PHRASE, 8 * NS), *later(PHRASE, 15 * NS)]
+    stage.play([*PHRASE, LoopThat(6 * NS), *over_it], 40 * NS)
+    assert stage._engine.answers == 1
+    assert remembered(stage._engine) == 3 * len(PHRASE)  # but for what he played over the answer itself
+    show = stage.play([LoopThat(40 * NS)], 80 * NS)
+    looped = [note.on.sent_ns for note in notes(show.sent) if note.on.sent_ns < 40 * NS]
+    assert max(np.diff(looped)) < NS and looped[-1] > 39 * NS  # he did not disturb it
+    assert show.engine.answers == 2
+    assert LEAD_NS <= begun_from(show, 40 * NS)[0].on.sent_ns - 40 * NS <= 10 * MS
+
+
+@pytest.mark.parametrize("press", [Ask, Panic, Undo, ForgetMe, AnotherTake])
+@pytest.mark.parametrize("at_ns", [8_300 * MS, 20 * NS])
+def test_what_else_ends_a_loop(press: type[Ask | Panic | Undo | ForgetMe | AnotherTake], at_ns: int) -> None:
+    show = a_stage().play([*PHRASE, LoopThat(6 * NS), press(at_ns)])
+    played = notes(show.sent)
+    if press is AnotherTake:
+        assert show.engine.answers == 2 and len(begun_from(show, at_ns)) < 50
+        played = [note for note in played if note.on.sent_ns < at_ns]
+    assert max(note.off.sent_ns for note in played) <= at_ns + RELEASE_NS and show.engine.resting
+
+
+def test_what_was_stopped_is_looped_as_far_as_it_was_played() -> None:
+    show = a_stage().play([*PHRASE, Ask(6 * NS), LoopThat(7 * NS), LoopThat(20 * NS)])
+    first = [note for note in notes(show.sent) if note.on.sent_ns < 7 * NS]
+    takes = rounds(begun_from(show, 7 * NS), len(first))
+    assert len(first) < 20 and len(takes) > 5
+    assert {tuple(pitches(take)) for take in takes} == {tuple(pitches(first))}
+
+
+def test_without_a_last_answer_nothing_is_looped() -> None:
+    for heard in ([LoopThat(NS)], [*PHRASE[:4], LoopThat(2 * NS)], [*PHRASE, Undo(6 * NS), LoopThat(7 * NS)]):
+        show = a_stage().play(heard, 60 * NS)
+        assert show.engine.resting and not begun_from(show, 7 * NS)
+
+
+def test_a_loop_ends_a_trade_and_is_played_on_over_the_bar_line() -> None:
+    presses = [LoopThat(LINE.time_ns(beat * TICKS_PER_BEAT)) for beat in (10.6, 40.5)]
+    heard = [JOINS, *played_on(LINE, every(0.5, 0, 8)), *presses, *played_on(LINE, every(0.5, 18, 22))]
+    show = a_stage(Time(source="link", grid=Grid(12, 1.0), trade_bars=2)).play(sorted(heard, key=lambda e: e.time_ns))
+    bars = {int(LINE.beat(note.on.sent_ns) // 4) for note in notes(show.sent)}
+    assert bars >= set(range(2, 11))
+
+
+@pytest.mark.parametrize("latency_ms", [0, 200, 480])
+@pytest.mark.parametrize("time", [FREE_TIME, LINKED])
+def test_a_loop_is_decided_before_it_is_due_whatever_the_latency(time: Time, latency_ms: int) -> None:
+    heard: list[Heard] = [OutLatency(NS // 4, latency_ms * MS), *PHRASE, LoopThat(7 * NS), LoopThat(30 * NS)]
+    show = a_stage(time).play([JOINS, *heard] if time is LINKED else heard)
+    assert len(begun_from(show, 10 * NS)) > 50
+    assert all(one.sent_ns <= one.due_ns for one in show.sent)
+
+
+@pytest.mark.parametrize("time", [FREE_TIME, LINKED])
+def test_a_loop_that_was_late_is_back_in_time_the_next_time(time: Time) -> None:
+    heard = [JOINS, *PHRASE, LoopThat(7 * NS), LoopThat(40 * NS)]
+    prompt, late = (
+        Stage(lively(), Musicianship(time=time), Faults(outlet_stalls=stalls)).play(heard[time is FREE_TIME :])
+        for stalls in ((), [(at_s * NS, 200 * MS) for at_s in (13, 14, 15, 16)])
+    )
+    assert len(late.late) >= 2
+    settled_ns = 25 * NS
+    assert [(one.sent_ns, one.message) for one in late.sent if one.sent_ns > settled_ns] == [
+        (one.sent_ns, one.message) for one in prompt.sent if one.sent_ns > settled_ns
+    ]
+
+
+@for_all(st.integers(1, 12), st.integers(1, 6), st.sampled_from([0.05, 0.3, 1.0]))
+def test_a_loop_keeps_to_its_belts(notes_per_s: int, count: int, spacing_s: float) -> None:
+    turn = Turn(0.0, 100.0, Manner(round(spacing_s * NS)), exact=False)
+    passage, line = Passage(turn, FREE), FREE._replace(origin_ns=0)
+    pace = [NoteOn(i * NS // max(notes_per_s, 4), 60, 80) for i in range(count)]
+    passage.add([event for on in pace for event in (on, NoteOff(on.time_ns + MS, 60))], line)
+    length_ns = line.time_ns(passage.length(notes_per_s, line))
+    onsets = [i * length_ns + on.time_ns for i in range(30) for on in pace]
+    if count <= notes_per_s or max(notes_per_s, 4) == notes_per_s:
+        assert all(b - a >= NS for a, b in zip(onsets, onsets[notes_per_s:], strict=False))

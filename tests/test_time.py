@@ -17,15 +17,20 @@ from hypothesis import strategies as st
 from improv.engine import Musicianship, Time
 from improv.music.cue import LEAD_NS
 from improv.music.events import (
+    AnotherTake,
     Ask,
     ClockOffset,
     Continue,
+    ForgetMe,
     FreeWheel,
+    Freeze,
     Heard,
     InputLost,
+    LoopThat,
     NoteOff,
     NoteOn,
     OutLatency,
+    Panic,
     Pedal,
     Played,
     Retime,
@@ -36,6 +41,8 @@ from improv.music.events import (
     Tick,
     Transport,
     TurnBegins,
+    Undo,
+    VaryThat,
     Yield,
 )
 from improv.music.grid import Grid
@@ -861,7 +868,7 @@ def acts(kinds: str, numbers: st.SearchStrategy[int], longest_ms: int = 900) -> 
 
 KEYS = acts("on off down up lost", st.integers(58, 64))
 TUNES = acts("tune", st.integers(3, 12), 5_000)
-ASKS = acts("ask", st.just(0))
+ASKS = acts("ask another loop vary undo forget freeze", st.just(0))
 SHIFTS = acts("latency offset", st.integers(0, 90))
 BY_HAND = acts("tap tap tap transport", st.just(0))
 SESSION = acts("session", st.integers(0, 99))
@@ -893,6 +900,12 @@ def heard_of(act: Act, now: int) -> list[Heard]:
         "down": Pedal(time_ns, True),
         "up": Pedal(time_ns, False),
         "ask": Ask(time_ns),
+        "another": AnotherTake(time_ns),
+        "loop": LoopThat(time_ns),
+        "vary": VaryThat(time_ns),
+        "undo": Undo(time_ns),
+        "forget": ForgetMe(time_ns),
+        "freeze": Freeze(time_ns),
         "lost": InputLost(time_ns),
         "latency": OutLatency(time_ns, 4 * number * MS),
         "offset": ClockOffset(time_ns, 9 * (number - 45) * MS),
@@ -912,13 +925,13 @@ def heard_of(act: Act, now: int) -> list[Heard]:
 
 
 def happening(acts: Iterable[Act]) -> list[Heard]:
-    """One after the other; at the end all keys are up."""
+    """One after the other; at the end all keys are up, and later what plays again and again ends."""
     heard: list[Heard] = []
     now = NS
     for act in acts:
         heard += heard_of(act, now)
         now = max(now, heard[-1].time_ns) if heard else now
-    return [*heard, InputLost(now + MS)]
+    return [*heard, InputLost(now + MS), Panic(now + 20 * NS)]
 
 
 def check_it_ends(playing: Stage, heard: Sequence[Heard]) -> Show:
