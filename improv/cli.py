@@ -281,6 +281,23 @@ def recover(
 
 
 @app.command()
+def learn(
+    names: Annotated[list[str] | None, typer.Argument(help="The controls, such as turn or temperature.")] = None,
+    source: Annotated[str | None, Flag("--in", help="The port of the controller: its name or part of it.")] = None,
+    config: Annotated[Path | None, Flag("--config", help="The file of settings that is changed or made.")] = None,
+    api: Api = None,
+) -> None:
+    """Touch a control to say what it is to do. Without names it asks for them; without a file it only shows."""
+    with _at_the_door():
+        from improv import config as settings
+        from improv import learn
+
+        read = settings.read(config) if config is not None and config.exists() else None
+        found = settings.override(settings.settled([] if read is None else [read]), api=api, **{"in": source})
+        learn.learn(found, read, names or [], config)
+
+
+@app.command()
 def ports(as_json: Json = False) -> None:
     """The MIDI systems that open here, and their ports."""
     from improv.midi import ports

@@ -34,6 +34,16 @@ MAY_IMPORT = {
     "improv.presets": {"improv.config", "improv.music", "improv.shipped", "improv.door"},
     "improv.origins": {"improv.config"},
     "improv.together": {"improv.config"},
+    "improv.written": set(),
+    "improv.learn": {
+        "improv.presets",
+        "improv.written",
+        "improv.config",
+        "improv.midi",
+        "improv.music",
+        "improv.clock",
+        "improv.errors",
+    },
     "improv.recording": {
         "improv.config",
         "improv.net",
