@@ -117,6 +117,7 @@ class Engine:
         self._takes = Takes()
         self._looper = Looper(musicianship.belts.notes_per_s)
         self._asked: Ask | Again | None = None
+        self._next_turn: Again | None = None  # asked for as well, but not before the answer is over
         self._turn: Turn | None = None  # decided; it begins as soon as all that was heard is read
         self._decided_ns = 0
         self._now = 0
@@ -267,8 +268,8 @@ class Engine:
                 self._takes.freeze(in_phrase=self._listener.phrase() is not None)
             case LoopThat(time_ns):
                 return self._loop_that(time_ns)
-            case VaryThat():
-                pass  # stands in the log
+            case VaryThat(time_ns):
+                return self._vary_that(time_ns)
             case Mark(_, good):
                 self._soloist.mark(good)
             case OutLatency(_, latency_ns):
@@ -371,16 +372,16 @@ class Engine:
         phrase, line = self._listener.phrase(), self.line
         assert line is not None
         self._begin_phrase(now)
+        again = ask if isinstance(ask, Again) else Again(now, phrase)
         if isinstance(ask, Again):
-            phrase = ask.phrase
-            self._turn = self._turn_again(now, phrase, line)
+            self._turn = self._turn_again(now, again, line)
         elif ask is None and self._trade.end_beat(line) is not None:
             self._turn = self._trade_turn(now, phrase, line)
         elif ask is not None or (phrase is not None and self._listener.deserves_answer(phrase)):
             self._turn = self._cue.turn(now, phrase, ask or Ask(now), line)
         if self._turn is not None:
             self._hearing.end_all(now, line)
-            self._takes.begin_answer(self._moment(), phrase)
+            self._takes.begin_answer(self._moment(), again)
             self._decided_ns = now
             self.answers += 1
         return []
@@ -400,16 +401,17 @@ class Engine:
             self._trade.lapse()
         return turn
 
-    def _turn_again(self, now: int, phrase: Phrase | None, line: Timeline) -> Turn | None:
+    def _turn_again(self, now: int, again: Again, line: Timeline) -> Turn | None:
         """Another take. Where bars are traded it has what is left of the machine's; None: no beat is left."""
-        end_beat = self._trade.end_beat(line)
+        end_beat, turn = self._trade.end_beat(line), None
         if not self._trade.machine_plays or end_beat is None:
             self._trade.lapse()
-            return self._cue.turn(now, phrase, Ask(now), line)
-        turn = None if phrase is None else self._cue.bars(now, -math.inf, end_beat, phrase, line)
+            turn = self._cue.turn(now, again.phrase, Ask(now), line)
+        elif again.phrase is not None:
+            turn = self._cue.bars(now, -math.inf, end_beat, again.phrase, line)
         if turn is None:
             self._trade.lapse()
-        return turn
+        return turn and turn._replace(varies=again.varies)
 
     # The answer
 
@@ -435,6 +437,7 @@ class Engine:
         if self._trade.machine_plays:
             self._trade.hand_over(self.line)
         self._rest(now)
+        self._asked, self._next_turn = self._next_turn, None
         return []
 
     def _bars_over(self, now: int) -> list[Played]:
@@ -463,7 +466,7 @@ class Engine:
         return self._break_off(time_ns, before or self.line, release_ns)
 
     def _break_off(self, time_ns: int, line: Timeline | None, release_ns: int = 0) -> list[Played]:
-        self._turn, looped = None, self._looper.started
+        self._turn, self._next_turn, looped = None, None, self._looper.started
         self._looper.stop()
         if self._soloist.answer is None:
             self._hear_meanwhile()
@@ -489,18 +492,36 @@ class Engine:
         if (from_ := self._takes.begin_phrase(here)) is not here:
             self._return_to(from_)
 
-    def _another(self, time_ns: int) -> list[Played]:
-        """The last answer never was; there will be another to the same phrase, with fresh dice.
+    @property
+    def _again(self) -> Again | None:
+        """What asks for another answer; None: the player has played since the last, or there is one to come."""
+        return None if self._meanwhile or self._asked is not None else self._takes.again
 
-        Not where the player has played since.
-        """
-        moment = None if self._meanwhile else self._takes.again()
-        if moment is None:
+    def _another(self, time_ns: int) -> list[Played]:
+        """The last answer never was; there will be another to the same phrase, with fresh dice."""
+        again = self._again
+        if again is None:
             return []
         played = self._break_off(time_ns, self.line, RELEASE_NS)
+        self._take_back()
+        self._asked = again._replace(time_ns=time_ns)
+        return played
+
+    def _take_back(self) -> None:
+        """The last answer never was; or else the phrase before it."""
         self._looper.forget()
-        self._return_to(moment)
-        self._asked = Again(time_ns, moment.phrase)
+        if (moment := self._takes.undo()) is not None:
+            self._return_to(moment)
+
+    def _vary_that(self, time_ns: int) -> list[Played]:
+        """Another answer varies the last one, as soon as that is over."""
+        again = self._again
+        if again is None:
+            return []
+        played = self._break_off(time_ns, self.line, RELEASE_NS) if self._looper.on else []
+        self._trade.lapse()
+        again = again._replace(time_ns=time_ns, varies=True)
+        self._asked, self._next_turn = (None, again) if self._playing else (again, None)
         return played
 
     def _loop_that(self, time_ns: int) -> list[Played]:
@@ -512,6 +533,7 @@ class Engine:
         if self._asked is not None or self.line is None:  # there is no last answer yet
             return []
         self._trade.lapse()
+        self._next_turn = None
         self._looper.press(time_ns + LEAD_NS + self._cue.latency_ns)
         return self._start_loop(time_ns)
 
@@ -530,11 +552,8 @@ class Engine:
         return [self._looper.play(self.line)]
 
     def _undo(self, time_ns: int) -> list[Played]:
-        """What plays ends. The last answer never was; or the phrase before it."""
         played = self._end_all(time_ns)
-        self._looper.forget()
-        if (moment := self._takes.undo()) is not None:
-            self._return_to(moment)
+        self._take_back()
         return played
 
     def _forget_me(self, time_ns: int) -> list[Played]:

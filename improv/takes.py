@@ -15,10 +15,11 @@ MOST = 32  # of both, that are kept: the last ones
 
 
 class Again(NamedTuple):
-    """Another answer, to the same phrase, is asked for."""
+    """Another answer is asked for, to the same phrase, or one that varies the last."""
 
     time_ns: int
     phrase: Phrase | None  # None: to nothing, it was just asked for
+    varies: bool = False
 
 
 class Moment(NamedTuple):
@@ -26,8 +27,7 @@ class Moment(NamedTuple):
 
     known: Known
     hearing: Hearing
-    before_answer: bool = False  # else before a phrase
-    phrase: Phrase | None = None  # that is answered
+    again: Again | None = None  # before an answer: what asks for another; before a phrase there is none
 
 
 class Takes:
@@ -43,9 +43,9 @@ class Takes:
         self._moments.append(here)
         return here
 
-    def begin_answer(self, here: Moment, phrase: Phrase | None) -> None:
-        """An answer to that phrase was decided."""
-        self._moments.append(here._replace(before_answer=True, phrase=phrase))
+    def begin_answer(self, here: Moment, again: Again) -> None:
+        """An answer was decided, and what would ask for another."""
+        self._moments.append(here._replace(again=again))
 
     def read(self, known: Known, hearing: Hearing) -> None:
         """All that the answer follows has been read by now."""
@@ -55,15 +55,16 @@ class Takes:
         """The last of them; after that the one before, and so on."""
         return self._moments.pop() if self._moments else None
 
-    def again(self) -> Moment | None:
-        """Where the last answer began; None: there is none, or more was played since."""
-        return self._moments.pop() if self._moments and self._moments[-1].before_answer else None
+    @property
+    def again(self) -> Again | None:
+        """What asks for another answer; None: there was none, or more was played since."""
+        return self._moments[-1].again if self._moments else None
 
     def freeze(self, in_phrase: bool) -> None:
         """What is known stays as it is: as it was before the phrase that is being played. Or no longer."""
         self.freezing = not self.freezing
         before = self._moments[-1] if in_phrase and self._moments else None
-        self._frozen = before if self.freezing and before is not None and not before.before_answer else None
+        self._frozen = before if self.freezing and before is not None and before.again is None else None
 
     def forget(self) -> None:
         self._moments.clear()

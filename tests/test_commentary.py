@@ -52,7 +52,7 @@ def test_a_turn_that_is_broken_off_is_told_once() -> None:
     commentary.take(Silence(3 * NS))
     commentary.end_turn()
     commentary.end_turn()
-    assert said == ["heard 0 notes in 0.0 s, answered 0 notes in 0.0 s, sent at most 0.00 ms late"]
+    assert said == ["played 0 notes in 0.0 s, sent at most 0.00 ms late"]
 
 
 def test_on_the_stage_each_answer_is_told_with_all_its_notes() -> None:

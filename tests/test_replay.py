@@ -37,6 +37,7 @@ from improv.music.events import (
     Retime,
     Tap,
     Undo,
+    VaryThat,
 )
 from improv.music.steering import Steering
 from improv.music.timeline import NS, Timeline
@@ -105,7 +106,7 @@ SHOWS: dict[str, tuple[list[Heard], Musicianship]] = {
         [
             *TUNE, AnotherTake(9 * NS), AnotherTake(16 * NS), Undo(17 * NS), Freeze(18 * NS), *later(TUNE, 18 * NS),
             *later(TUNE, 28 * NS), Undo(38 * NS), Undo(38 * NS), *later(TUNE, 38 * NS), Freeze(50 * NS),
-            AnotherTake(50 * NS), ForgetMe(53 * NS), *later(TUNE, 53 * NS),
+            VaryThat(50 * NS), ForgetMe(53 * NS), *later(TUNE, 53 * NS),
         ],
         Musicianship(steering=Steering(memory=1.0)),
     ),

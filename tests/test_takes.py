@@ -25,6 +25,7 @@ from improv.music.events import (
     Panic,
     Retime,
     Undo,
+    VaryThat,
 )
 from improv.music.grid import Grid
 from improv.music.looper import Passage
@@ -149,6 +150,46 @@ def test_in_the_last_beat_of_its_bars_there_is_no_room_for_another() -> None:
     at_ns = LINE.time_ns(15.2 * TICKS_PER_BEAT)
     show = a_stage(time).play([JOINS, *played_on(LINE, every(0.5, 0, 8)), AnotherTake(at_ns)])
     assert notes(show.sent) and not begun_from(show, at_ns) and show.engine.resting
+
+
+# Vary that
+
+
+@pytest.mark.parametrize("at_ns", [5 * NS, 7 * NS, 8 * NS, 9 * NS, 20 * NS])
+def test_a_variation_begins_when_the_answer_is_over(at_ns: int) -> None:
+    first = notes(a_stage().play(PHRASE).sent)
+    show = a_stage().play([*PHRASE, VaryThat(at_ns)], at_ns + 12 * NS)
+    played, over_ns = notes(show.sent), max(note.off.sent_ns for note in first)
+    varied = played[len(first) :]
+    assert sounds(played[: len(first)]) == sounds(first) and show.engine.answers == 2
+    assert LEAD_NS <= varied[0].on.sent_ns - max(at_ns, over_ns) <= 10 * MS
+    assert read(show.engine) == 1 + len(PHRASE) + 2 * len(played)  # it has heard both
+
+
+def test_a_variation_is_undone_like_an_answer_and_taken_again_as_one() -> None:
+    stage = a_stage()
+    stage.play([*PHRASE, VaryThat(9 * NS), AnotherTake(11 * NS)], 20 * NS)
+    known = read(stage._engine)
+    assert stage._engine.answers == 3 and stage._engine._takes.again is not None
+    assert stage._engine._takes.again.varies
+    stage.play([Undo(20 * NS)], 21 * NS)
+    first = notes(a_stage().play(PHRASE).sent)
+    assert known > read(stage._engine) == 1 + len(PHRASE) + 2 * len(first)
+
+
+@pytest.mark.parametrize("then", [[NoteOn(7 * NS, 60, 80)], [Undo(7 * NS)], [Ask(7 * NS)], [LoopThat(7 * NS)]])
+def test_what_comes_before_it_takes_the_place_of_a_variation(then: list[Heard]) -> None:
+    show = a_stage().play([*PHRASE, VaryThat(6 * NS), *then], 30 * NS)
+    assert show.engine.answers == 1
+
+
+def test_in_a_trade_a_variation_ends_the_trade() -> None:
+    time = Time(source="link", grid=Grid(12, 1.0), trade_bars=2)
+    show = a_stage(time).play(
+        [JOINS, *played_on(LINE, every(0.5, 0, 8)), VaryThat(LINE.time_ns(10.6 * TICKS_PER_BEAT))]
+    )
+    bars = {int(LINE.beat(note.on.sent_ns) // 4) for note in notes(show.sent)}
+    assert bars == {2, 3, 4, 5}
 
 
 # Undo

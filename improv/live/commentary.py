@@ -101,5 +101,6 @@ class Commentary:
         if self._turn is not None:
             phrase, answer = self._turn
             late_ms = answer.late_ns / 1e6
-            self._say(f"heard {phrase}, answered {answer}, sent at most {late_ms:.2f} ms late")
+            heard = f"heard {phrase}, answered" if phrase.notes else "played"  # another take, or a loop
+            self._say(f"{heard} {answer}, sent at most {late_ms:.2f} ms late")
             self._turn = None

@@ -53,6 +53,7 @@ class Turn(NamedTuple):
     grid: Grid = Grid()
     lean_ticks: float = 0.0  # how far after its place each onset sounds
     ticks_per_s: float = FREE_BPM * TICKS_PER_BEAT / 60  # as it begins
+    varies: bool = False  # the answer before
 
 
 @dataclass(frozen=True)
