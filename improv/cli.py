@@ -143,6 +143,7 @@ def listen(
     ] = None,
     record: Annotated[str | None, Flag("--record", help="Write the session to a MIDI file in this folder.")] = None,
     verbose: Annotated[bool | None, Flag("--verbose", "-v", help="Say a line about each turn, and the beat.")] = None,
+    plain: Annotated[bool | None, Flag("--plain", help="Lines only, no view on the terminal.")] = None,
     log_file: Annotated[str | None, Flag("--log-file", help="Add such lines, and more, to this file.")] = None,
     config: ConfigFile = None,
     presets: Presets = None,
@@ -170,7 +171,7 @@ def listen(
             thru_channel=thru_channel, turn_cc=turn_cc, tap_cc=tap_cc, clock=clock,
             clock_in=clock_in, clock_offset_ms=clock_offset_ms, clock_out=clock_out, click=click, metre=metre,
             mode=mode, bars=bars, enter=enter, grid=grid, quantize=quantize, out_latency_ms=out_latency_ms,
-            record=record, verbose=verbose, log_file=log_file, **{"in": source, "out": sink},
+            record=record, verbose=verbose, plain=plain, log_file=log_file, **{"in": source, "out": sink},
         )  # fmt: skip
         from improv.live import daemon
 

@@ -123,6 +123,7 @@ class Settings:
     thru: bool | None = None  # None: on for `builtin` and `virtual`
     record: str | None = None
     verbose: bool = False
+    plain: bool = False
     log_file: str | None = None
     player: str | None = None  # a name, or a file
     mode: str = "answer"
@@ -277,6 +278,7 @@ FLAGS = {
     "ports.clock": "--clock-in",
     "record": "--record",
     "verbose": "--verbose",
+    "plain": "--plain",
     "log_file": "--log-file",
     "player": "--player",
     "ports.input": "--in",

@@ -87,6 +87,7 @@ MAY_IMPORT = {
         "improv.music",
         "improv.clock",
         "improv.errors",
+        "improv.child",
     },
     "improv.demo": {
         "improv.players",

@@ -13,7 +13,7 @@ import pytest
 
 from improv.errors import BadInput
 from improv.hush import hushed
-from improv.live.told import told
+from improv.live.told import LAST, told
 
 LOG = logging.getLogger("improv")
 
@@ -76,6 +76,21 @@ def test_nothing_waits_for_a_pipe(tmp_path: Path) -> None:
     for path in (pipe, tmp_path, Path("/dev/full")):
         with pytest.raises(BadInput, match=r"--log-file .*: it is no ordinary file"), told(False, path):
             pass
+
+
+def test_a_stream_that_is_no_terminal_is_never_held(capfd: pytest.CaptureFixture[str]) -> None:
+    with told(True, None) as terminal:
+        terminal.hold()
+        say_all()
+    assert len(capfd.readouterr().err.splitlines()) == 2
+    assert terminal.last == (("heard 5 notes, 100% of them", False), ("the clock's ticks stay away", True))
+
+
+def test_the_last_lines_are_at_hand() -> None:
+    with told(False, None) as terminal:
+        for n in range(LAST + 3):
+            LOG.warning("line %d", n)
+    assert [said.text for said in terminal.last] == [f"line {n}" for n in range(3, LAST + 3)]
 
 
 def test_afterwards_the_logger_is_as_it_was() -> None:

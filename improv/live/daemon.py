@@ -20,8 +20,10 @@ from improv.config import MS, Settings
 from improv.engine import Engine
 from improv.live.commentary import Commentary
 from improv.live.loop import Inbox, Loop, OutletLost, OutletOpen, Quit, be_prompt
+from improv.live.onlooker import Onlooker
 from improv.live.patchbay import Patchbay, Plug
-from improv.live.told import told
+from improv.live.screen import Screen, can_draw
+from improv.live.told import Terminal, told
 from improv.live.wiring import Wiring, find_ports
 from improv.midi import ports
 from improv.midi.desk import Duties
@@ -56,7 +58,7 @@ def listen(settings: Settings, card: Card) -> int:
     with (
         _on_signals(("SIGINT", "SIGTERM", "SIGHUP"), _quitting(inbox)),
         _on_signals(("SIGUSR1",), lambda number: None),
-        told(settings.verbose, log_file),
+        told(settings.verbose, log_file) as terminal,
     ):
         turns = _presets(settings, card)
         folder = writable_folder(Path(settings.record)) if settings.record is not None else None
@@ -67,7 +69,7 @@ def listen(settings: Settings, card: Card) -> int:
         recording = None if folder is None else _begin_recording(folder, settings, card, remembered)
         session: _Session | None = None
         try:
-            session = _Session(settings, card, wiring, inbox, recording, turns, remembered)
+            session = _Session(settings, card, wiring, inbox, recording, terminal, turns, remembered)
             with _on_signals(("SIGUSR1",), session.panic):
                 session.run()
             print("\n".join(session.lines()), flush=True)
@@ -167,6 +169,7 @@ class _Session:
         wiring: Wiring,
         inbox: Inbox,
         recording: Recording | None,
+        terminal: Terminal,
         turns: Mapping[str, Sequence[Steer]],
         remembered: bytes,
     ) -> None:
@@ -188,14 +191,25 @@ class _Session:
             self._outlet.wait_until_ready()
             self._commentary = Commentary(lambda: engine.resting, LOG.info)
             keepers = [self._commentary.take, *([recording.keep] if recording is not None else [])]
-            channel, tell = settings.channels.output, self._played.put
-            self._loop = Loop(engine, inbox, self._outlet, channel, keepers, tell, self._hands.late)
+            self._screen: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
+            channel, tell, late = settings.channels.output, self._played.put, self._hands.late
+            if settings.plain or not can_draw():
+                self._loop = Loop(engine, inbox, self._outlet, channel, keepers, tell, late)
+            else:
+                self._screen = screen = Screen(wiring.bill(settings, card.name), terminal)
+                seen = self._onlooker(engine, terminal, screen)
+                self._loop = Loop(engine, inbox, self._outlet, channel, [*keepers, seen.take], tell, late, seen.show)
             with contextlib.ExitStack() as open_ends:
                 self._plugs = list(self._open(open_ends))
                 self._open_ends = open_ends.pop_all()
         except BaseException:
             self._outlet.close()
             raise
+
+    def _onlooker(self, engine: Engine, terminal: Terminal, screen: Screen) -> Onlooker:
+        steering, mode = self._settings.steering, self._settings.mode
+        resting, tally, said = lambda: engine.resting, lambda: self._loop.tally, lambda: terminal.last
+        return Onlooker(steering, mode, resting, tally, said, screen.put)
 
     def _open(self, ends: contextlib.ExitStack) -> Iterator[Plug]:
         """The player's port, and where the beat comes from."""
@@ -243,10 +257,11 @@ class _Session:
         self._patchbay.mind(self._wiring.api, self._plugs)
         self._open_ends.callback(self._close_outlet)
         self._open_ends.callback(self._patchbay.close)
-        try:
-            self._loop.run()
-        finally:
-            self._commentary.end_turn()
+        with self._screen:
+            try:
+                self._loop.run()
+            finally:
+                self._commentary.end_turn()
 
     def close(self) -> None:
         with _leaves_anyway():

@@ -58,14 +58,15 @@ class Loop:
         keepers: Sequence[Callable[[Record], None]] = (),
         tell: Callable[[Played | Late], None] | None = None,
         late: Callable[[int], Iterable[Heard]] = lambda now: (),
+        show: Callable[[int], int | None] = lambda now: None,
     ) -> None:
         """Keepers are given all that the engine is told and gives, and what is sent, as it happens; `tell` what is to
         be sent, before it is, and how late it was. What came too fast for the inbox is asked for (`late`) at each
-        heartbeat.
+        heartbeat. `show` is called whenever it begins to wait, and says when to call it again if nothing comes.
         """
         self._engine, self._inbox, self.outlet = engine, inbox, outlet
         self._channel, self._keepers = channel, keepers
-        self._tell, self._late = tell or (lambda event: None), late
+        self._tell, self._late, self._show = tell or (lambda event: None), late, show
         self._beat_ns = 0
         self._in_force: dict[int, Frame] = {}  # the last of each command that a new outlet needs as well
         self.tally = Tally()
@@ -101,19 +102,19 @@ class Loop:
 
     def _wait(self) -> Item | None:
         """The next item, or None when the engine's deadline or the heartbeat is due."""
-        now = now_ns()
-        if now - self._beat_ns >= HEARTBEAT_NS:
-            self._beat_ns = now
-            self.outlet.put(Frame(now, BEAT))
-            for heard in self._late(now):
-                self._step(heard)
-        until = self._beat_ns + HEARTBEAT_NS
-        deadline = self._engine.deadline()
-        if deadline is not None:
-            until = min(until, deadline)
-        with contextlib.suppress(queue.Empty):
-            return self._inbox.get(timeout=(until - now) / 1e9) if until > now else self._inbox.get_nowait()
-        return None
+        while True:
+            now = now_ns()
+            if now - self._beat_ns >= HEARTBEAT_NS:
+                self._beat_ns = now
+                self.outlet.put(Frame(now, BEAT))
+                for heard in self._late(now):
+                    self._step(heard)
+            due = _sooner(self._beat_ns + HEARTBEAT_NS, self._engine.deadline())
+            until = _sooner(due, self._show(now))
+            with contextlib.suppress(queue.Empty):
+                return self._inbox.get(timeout=(until - now) / 1e9) if until > now else self._inbox.get_nowait()
+            if until == due:
+                return None
 
     def _step(self, heard: Heard | None) -> None:
         if heard is not None:
@@ -186,6 +187,10 @@ class Loop:
                 item = self._inbox.get_nowait()
                 if isinstance(item, Sent | Skipped):
                     self._sent(item)
+
+
+def _sooner(one_ns: int, other_ns: int | None) -> int:
+    return one_ns if other_ns is None else min(one_ns, other_ns)
 
 
 def be_prompt() -> None:

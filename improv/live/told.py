@@ -11,22 +11,57 @@ import logging
 import os
 import queue
 import sys
+from collections import deque
 from collections.abc import Iterator
 from logging.handlers import QueueHandler, QueueListener
 from pathlib import Path
 from typing import Any, TextIO
 
 from improv.errors import BadInput
+from improv.live.snapshot import Said
 
 LOG = logging.getLogger("improv")
 NOTHING = logging.CRITICAL + 1
+MOST_HELD = 1000  # lines
+LAST = 4  # lines that are shown at a glance
+
+
+class Terminal(logging.StreamHandler):  # type: ignore[type-arg]  # Python 3.10 takes none
+    """Shows lines as they come; while something else is drawn there, when that is over."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._held: deque[logging.LogRecord] | None = None
+        self.last: tuple[Said, ...] = ()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        said = Said(record.getMessage(), record.levelno >= logging.WARNING)
+        self.last = (*self.last, said)[-LAST:]  # another tuple, for others read it meanwhile
+        if self._held is None:
+            super().emit(record)
+        else:
+            self._held.append(record)
+
+    def hold(self) -> None:
+        """Another stream than a terminal is not held: nothing is drawn there."""
+        if self.stream.isatty():
+            self._held = deque(maxlen=MOST_HELD)
+
+    def resume(self) -> None:
+        self.acquire()
+        try:
+            held, self._held = self._held, None
+            for record in held or ():
+                super().emit(record)
+        finally:
+            self.release()
 
 
 @contextlib.contextmanager
-def told(verbose: bool, file: Path | None) -> Iterator[None]:
+def told(verbose: bool, file: Path | None) -> Iterator[Terminal]:
     """For as long as it lasts. Who says something waits for no terminal and no disk. Raises `BadInput`."""
-    with _own_stderr() as stream, _told(logging.StreamHandler(stream), verbose, file):
-        yield
+    with _own_stderr() as stream, _told(terminal := Terminal(stream), verbose, file):
+        yield terminal
 
 
 def _own_stderr() -> TextIO:
@@ -81,4 +116,4 @@ class _File(logging.FileHandler):
         error = sys.exc_info()[1]
         self.setLevel(NOTHING)
         why = f"{self.baseFilename}: nothing more is written there ({getattr(error, 'strerror', error)})"
-        self._terminal.handle(logging.makeLogRecord({"msg": why}))
+        self._terminal.handle(logging.makeLogRecord({"msg": why, "levelno": logging.WARNING}))

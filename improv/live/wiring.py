@@ -6,6 +6,7 @@ import sys
 from typing import NamedTuple
 
 from improv.config import Settings
+from improv.live.snapshot import Bill
 from improv.midi import ports
 
 
@@ -28,6 +29,11 @@ class Wiring(NamedTuple):
         if self.builtin:
             return "the built-in synthesiser"
         return f'the output "{self.sink}"' if self.sink is not None else "its own output"
+
+    def bill(self, settings: Settings, weights: str) -> Bill:
+        source = self.source or ports.OWN_INPUT
+        sink = "builtin" if self.builtin else self.sink or ports.OWN_OUTPUT
+        return Bill(source, f"{sink} ch {settings.channels.output}", weights)
 
     def describe(self, settings: Settings, weights: str) -> str:
         source = f'"{self.source}"' if self.source else f'its own port "{ports.OWN_INPUT}"'
