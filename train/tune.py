@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +21,8 @@ import yaml
 from improv.errors import BadInput
 from improv.net.weights import find
 from train import fit
-from train.corpora import corpus
+from train.corpora import corpus, marks
+from train.corpora.marks import Marked
 from train.corpora.pieces import Piece, between, load
 from train.corpora.splits import compositions
 from train.judge import evaluate
@@ -36,6 +38,7 @@ BATCH, STEPS = 16, 64
 PASSES = 10  # over the files
 MOST_UPDATES = 1500  # some minutes on two cores
 VALIDATIONS = 12
+NO_MARKS: Mapping[str, Sequence[Marked]] = MappingProxyType({})
 SHOWN = 8  # files that were left out
 
 
@@ -85,7 +88,8 @@ def own_pieces(folder: Path, jobs: int) -> tuple[Parts, str]:
         found = [read.piece(i) for read in load(Path(scratch)) for i in range(len(read.info["length"]))]
     if sum(piece.notes for piece in found) < LEAST_NOTES:
         raise BadInput(f"{folder}: fewer than {LEAST_NOTES} notes can be used there; give more MIDI files")
-    return split(found), "\n".join([str(report).partition(";")[0], *_left_out(report.dropped)])
+    marked, told = marks.of_folder(folder, [piece.name for piece in found])
+    return split(found, marked), "\n".join([str(report).partition(";")[0], *_left_out(report.dropped), *told])
 
 
 def _left_out(dropped: Sequence[tuple[str, str, str]]) -> list[str]:
@@ -94,21 +98,29 @@ def _left_out(dropped: Sequence[tuple[str, str, str]]) -> list[str]:
     return [*lines, f"  and {len(dropped) - SHOWN} more"] if len(dropped) > SHOWN else lines
 
 
-def split(found: Sequence[Piece]) -> Parts:
-    """80/10/10: takes of one composition stay together; a few files are each split by time."""
+def split(found: Sequence[Piece], marked: Mapping[str, Sequence[Marked]] = NO_MARKS) -> Parts:
+    """80/10/10: takes of one composition stay together; a few files are each split by time.
+
+    Only in what is learnt from, marks count.
+    """
     groups: dict[str, list[Piece]] = {}
     for key, piece in zip(compositions([piece.name for piece in found]), found, strict=True):
         groups.setdefault(key, []).append(piece)
     if len(groups) < FEWEST_FILES:
         edges = np.cumsum((0, 1 - 2 * SHARE, SHARE, SHARE))
-        cut = [[between(piece, *edges[i : i + 2]) for piece in found] for i in range(3)]
-        return Parts(*([piece for piece in part if piece.notes] for part in cut), by_time=True)
+        cut = [[between(piece, *edges[i : i + 2]) for piece in found] for i in (1, 2)]
+        learnt = _heeded(found, marked, float(edges[1]))
+        return Parts(learnt, *([piece for piece in part if piece.notes] for part in cut), by_time=True)
     parts: tuple[list[Piece], list[Piece], list[Piece]] = ([], [], [])
     large = {name for name, group in groups.items() if len(group) > SHARE * len(found)}  # to learn from, if need not be
     for name in sorted(groups, key=lambda name: (name in large, hashlib.sha256(name.encode()).digest())):
         short = next((part for part in parts[1:] if len(part) < SHARE * len(found)), parts[0])
         short.extend(groups[name])
-    return Parts(*parts, by_time=False)
+    return Parts(_heeded(parts[0], marked), *parts[1:], by_time=False)
+
+
+def _heeded(found: Sequence[Piece], marked: Mapping[str, Sequence[Marked]], until: float = 1.0) -> list[Piece]:
+    return [part for piece in found for part in marks.heeded(piece, marked.get(piece.name, ()), until)]
 
 
 def recipe(weights: Weights, name: str, parts: Parts) -> Recipe:

@@ -103,7 +103,7 @@ class Recorder:
     def parts(self) -> tuple[list[Note], list[Note]]:
         """Both parts, whole and in order; the first event of all, or the bar line before it, at 0."""
         last_ns = max((event.time_ns for event in self._events()), default=0)
-        zero_ns = self._zero_ns()
+        zero_ns = self.zero_ns()
 
         def moved(side: _Side) -> list[Note]:
             side.lift(last_ns)
@@ -123,7 +123,8 @@ class Recorder:
     def _events(self) -> Iterator[Note]:
         return chain(self._player.events, self._improviser.events)
 
-    def _zero_ns(self) -> int:
+    def zero_ns(self) -> int:
+        """Which moment is the beginning of the file."""
         first_ns = self._first_ns()
         line = self._lines[self._number_at(first_ns)] if self._lines else None
         return line.next_bar_ns(first_ns, 0) if line is not None and line.metric else first_ns
@@ -141,7 +142,7 @@ class Recorder:
         """As a file counts: from 0 ns and beat 0."""
         if not self._lines:
             return [Timeline()]
-        zero_ns = self._zero_ns()
+        zero_ns = self.zero_ns()
         first, *later = self._lines[self._number_at(self._first_ns()) :]
         first = first._replace(origin_ns=zero_ns, origin_beat=first.beat(zero_ns))
         lift = -first.origin_beat
