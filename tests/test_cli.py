@@ -65,7 +65,7 @@ def test_without_a_midi_system_it_points_to_the_demo() -> None:
         (("--bpm", "96", "--clock", "midi"), "--bpm (`bpm`): with --clock midi the master gives the tempo"),
         (("--clock-in", "drums"), "--clock-in"),
         (("--tap-cc", "20", "--clock", "link"), "--tap-cc"),
-        (("--tap-cc", "67", "--turn-cc", "67"), "controller 67"),
+        (("--tap-cc", "67", "--turn-cc", "67"), "are both cc 67"),
         (("--api", "midi2"), "--api"),
         (("--config", "none.yaml"), "none.yaml"),
         (("--record", "/dev/null/takes"), "--record"),
