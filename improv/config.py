@@ -40,6 +40,7 @@ GRIDS = {"1/4": 48, "1/8": 24, "1/8t": 16, "1/16": 12, "1/16t": 8, "1/32": 6}  #
 class PortSettings:
     input: str | None = None
     output: str | None = None  # a port, or `builtin`
+    lights: str | None = None  # an output that shows how things stand, on the controls
     virtual: bool = False
     wait: bool = False  # for a port that is not there yet
     clock: str | None = None  # the input the beat comes from; None: the one that is played

@@ -150,6 +150,24 @@ class Engine:
         return not (self._hearing.unread or self._asked is not None or self._playing or self._looper.on)
 
     @property
+    def steering(self) -> Steering:
+        """Where all knobs stand."""
+        return self._steering
+
+    @property
+    def playing(self) -> bool:
+        """Whether the machine has the turn."""
+        return self._playing or self._looper.on
+
+    @property
+    def looping(self) -> bool:
+        return self._looper.on
+
+    @property
+    def freezing(self) -> bool:
+        return self._takes.freezing
+
+    @property
     def line(self) -> Timeline | None:
         """The timeline in force; None until something was heard."""
         return self._conductor.line

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import signal
@@ -89,6 +90,50 @@ def test_knobs_may_be_swept_while_an_answer_plays(env: Env, tmp_path: Path) -> N
     turned = [one.heard for one in Log(path).records() if isinstance(one, Step) and isinstance(one.heard, Steer)]
     assert {turn.knob: turn.value for turn in turned} == {"voices": 1, "density": pytest.approx(1.0, rel=0.03)}
     assert 100 < len(turned) < 600
+
+
+def test_lights_show_how_things_stand_and_are_dark_at_the_end(env: Env, tmp_path: Path) -> None:
+    controls = f"{{turn: note 36 on channel 10, freeze: 22, temperature: {DENSITY}, presets: {{calm: note 40}}}}"
+    mine = settings(tmp_path, f"ports: {{lights: pads}}\ncontrols: {controls}\n")
+    with (
+        Player(env, "--virtual", "--to", "Stage Piano", "--from", "Pads In") as pads,
+        Daemon(env, "--in", "stage", *VIRTUAL, *mine) as daemon,
+    ):
+
+        def shown(*messages: tuple[int, int, int]) -> bool:
+            number = len(messages)
+            return pads.wait(lambda: [event.message for event in pads.received][-number:] == list(messages), 3.0)
+
+        assert shown((0xB0, DENSITY, 85))  # where the knob stands
+        pads.play(at_once(PAD, PAD_UP))
+        assert shown((0x99, 36, 127))
+        pads.play(at_once(PAD, PAD_UP, [0xB0, 22, 127]))
+        assert shown((0x99, 36, 0), (0xB0, 22, 127))
+        pads.play(at_once([0x90, 40, 90]))
+        assert shown((0xB0, DENSITY, 80), (0x90, 40, 127))
+        daemon.signal(signal.SIGTERM)
+        assert daemon.wait() == 0 and daemon.err.lines == []
+        assert shown((0x99, 36, 0), (0xB0, 22, 0), (0x90, 40, 0))
+
+
+def test_lights_that_go_away_are_missed_once_and_shown_again(env: Env, tmp_path: Path) -> None:
+    mine = settings(tmp_path, f"ports: {{lights: pads}}\ncontrols: {{temperature: {DENSITY}, freeze: 22}}\n")
+    lights = ("--virtual", "--to", "Spare", "--from", "Pads In")
+    with contextlib.ExitStack() as unplug:
+        pads = unplug.enter_context(Player(env, *lights))
+        with Daemon(env, *VIRTUAL, *mine) as daemon, Player(env) as player:
+            assert pads.wait(lambda: len(pads.received) == 1, 3.0)
+            unplug.close()
+            assert daemon.err.wait(lambda: len(daemon.err.lines) == 1, 5.0)
+            player.play([*quick(), (1.0, [0xB0, 22, 127])])
+            assert player.wait_for_notes(MACHINE, timeout_s=3.0)
+            with Player(env, *lights) as pads:
+                assert pads.wait(lambda: len(pads.received) == 2, 5.0)
+                shown = {event.message for event in pads.received}
+    assert shown == {(0xB0, DENSITY, 85), (0xB0, 22, 127)}
+    said = [line.replace("Pads In:port", "P") for line in daemon.err.lines]
+    away = 'improv: the lights "P" went away; it will be opened again'
+    assert said == [away, 'improv: the lights "P" is back']
 
 
 def learn(env: Env, *arguments: str, **pipes: object) -> subprocess.Popen:

@@ -254,5 +254,5 @@ def test_the_loop_wakes_for_the_view_without_a_step_of_the_engine() -> None:
         return now_ns + MS
 
     engine = Idle()
-    Loop(engine, inbox, Nowhere(), 2, show=show).run()  # type: ignore[arg-type]
+    Loop(engine, inbox, Nowhere(), 2, shows=[show]).run()  # type: ignore[arg-type]
     assert len(shown) == 20 and engine.steps == 0

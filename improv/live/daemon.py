@@ -19,6 +19,7 @@ from improv.clock import now_ns
 from improv.config import MS, Settings
 from improv.engine import Engine
 from improv.live.commentary import Commentary
+from improv.live.lamps import Lamps
 from improv.live.loop import Inbox, Loop, OutletLost, OutletOpen, Quit, be_prompt
 from improv.live.onlooker import Onlooker
 from improv.live.patchbay import Patchbay, Plug
@@ -36,6 +37,7 @@ from improv.music.echo import Echo
 from improv.music.events import InputLost, Late, Panic, Played, Retime, Steer
 from improv.music.gate import Gate
 from improv.music.hands import Hands
+from improv.music.lights import Lights
 from improv.music.timeline import Timeline
 from improv.net import weights
 from improv.net.weights import Card
@@ -176,8 +178,8 @@ class _Session:
         """Settings must name the random seed; `turns`: what each preset on a control turns."""
         self._settings, self._card, self._wiring, self._inbox = settings, card, wiring, inbox
         self._gate, self._clock_gate = Gate(LOG.warning), Gate(LOG.warning)  # each for a thread of its own
-        triggers, channel = settings.controls.triggers, settings.channels.input
-        self._hands = Hands(triggers, self._gate, channel, tuple(card.known), turns)
+        controls, styles = settings.controls.triggers, tuple(card.known)
+        self._hands = Hands(controls, self._gate, settings.channels.input, styles, turns)
         self._echo = Echo(LOG.warning, round(settings.out_latency_ms * MS), settings.beat.click)
         self._played: queue.SimpleQueue[Played | Late] = queue.SimpleQueue()  # from the engine's thread to the driver's
         self._target = Target(wiring.api, wiring.sink, wiring.builtin, duties=_duties(settings))
@@ -191,14 +193,20 @@ class _Session:
             self._outlet.wait_until_ready()
             self._commentary = Commentary(lambda: engine.resting, LOG.info)
             keepers = [self._commentary.take, *([recording.keep] if recording is not None else [])]
+            self._lamps: Lamps | None = None
             self._screen: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
-            channel, tell, late = settings.channels.output, self._played.put, self._hands.late
-            if settings.plain or not can_draw():
-                self._loop = Loop(engine, inbox, self._outlet, channel, keepers, tell, late)
-            else:
+            shows: list[Callable[[int], int | None]] = []
+            if wiring.lights is not None:
+                lights = Lights(controls, self._hands.stands, styles, turns)
+                self._lamps = Lamps(engine, lights, wiring.api)
+                shows.append(self._lamps.show)
+            if not settings.plain and can_draw():
                 self._screen = screen = Screen(wiring.bill(settings, card.name), terminal)
                 seen = self._onlooker(engine, terminal, screen)
-                self._loop = Loop(engine, inbox, self._outlet, channel, [*keepers, seen.take], tell, late, seen.show)
+                keepers.append(seen.take)
+                shows.append(seen.show)
+            channel, tell, late = settings.channels.output, self._played.put, self._hands.late
+            self._loop = Loop(engine, inbox, self._outlet, channel, keepers, tell, late, shows)
             with contextlib.ExitStack() as open_ends:
                 self._plugs = list(self._open(open_ends))
                 self._open_ends = open_ends.pop_all()
@@ -239,6 +247,11 @@ class _Session:
             ends.callback(master.close)
             master.plug(wiring.clock)
             yield Plug(Watched("input", wiring.clock), f'the clock "{wiring.clock}"', master.unplug, master.plug)
+        if self._lamps is not None:
+            ends.callback(self._lamps.close)
+            self._lamps.plug(wiring.lights)
+            lights = Watched("output", wiring.lights)
+            yield Plug(lights, f'the lights "{wiring.lights}"', self._lamps.unplug, self._lamps.plug)
         if settings.beat.clock == "link":
             from improv.midi.link import Link  # brings asyncio, which most sessions do without
 

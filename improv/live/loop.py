@@ -58,15 +58,15 @@ class Loop:
         keepers: Sequence[Callable[[Record], None]] = (),
         tell: Callable[[Played | Late], None] | None = None,
         late: Callable[[int], Iterable[Heard]] = lambda now: (),
-        show: Callable[[int], int | None] = lambda now: None,
+        shows: Sequence[Callable[[int], int | None]] = (),
     ) -> None:
         """Keepers are given all that the engine is told and gives, and what is sent, as it happens; `tell` what is to
         be sent, before it is, and how late it was. What came too fast for the inbox is asked for (`late`) at each
-        heartbeat. `show` is called whenever it begins to wait, and says when to call it again if nothing comes.
+        heartbeat. `shows` are called whenever it begins to wait, and say when to call them again if nothing comes.
         """
         self._engine, self._inbox, self.outlet = engine, inbox, outlet
         self._channel, self._keepers = channel, keepers
-        self._tell, self._late, self._show = tell or (lambda event: None), late, show
+        self._tell, self._late, self._shows = tell or (lambda event: None), late, shows
         self._beat_ns = 0
         self._in_force: dict[int, Frame] = {}  # the last of each command that a new outlet needs as well
         self.tally = Tally()
@@ -109,8 +109,9 @@ class Loop:
                 self.outlet.put(Frame(now, BEAT))
                 for heard in self._late(now):
                     self._step(heard)
-            due = _sooner(self._beat_ns + HEARTBEAT_NS, self._engine.deadline())
-            until = _sooner(due, self._show(now))
+            due = until = _sooner(self._beat_ns + HEARTBEAT_NS, self._engine.deadline())
+            for show in self._shows:
+                until = _sooner(until, show(now))
             with contextlib.suppress(queue.Empty):
                 return self._inbox.get(timeout=(until - now) / 1e9) if until > now else self._inbox.get_nowait()
             if until == due:

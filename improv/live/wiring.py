@@ -19,6 +19,7 @@ class Wiring(NamedTuple):
     builtin: bool
     thru: bool
     clock: str | None = None  # an input of its own for the clock
+    lights: str | None = None  # an output for the lights of the controls
 
     @property
     def said_source(self) -> str:
@@ -89,4 +90,7 @@ def find_ports(settings: Settings) -> Wiring:
     master = (clock or source) if settings.beat.clock == "midi" else None
     if settings.beat.clock_out and master is not None and sink is not None and ports.same_device(master, sink):
         raise ports.PortError(f'--clock-out: "{sink}" gives the clock itself; leave it out, or name another --out')
-    return Wiring(there.api, source, sink, builtin, thru, clock)
+    lights = None
+    if wanted.lights is not None:
+        lights = ports.match(wanted.lights, there.outputs, wanted.aliases, "output")
+    return Wiring(there.api, source, sink, builtin, thru, clock, lights)

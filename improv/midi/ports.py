@@ -258,9 +258,10 @@ class Input:
 class Output:
     """An open output."""
 
-    def __init__(self, api: str, name: str | None) -> None:
-        self._port = _client(rtmidi.MidiOut, api, "improv-out")
-        self.name = _open(self._port, name, OWN_OUTPUT)
+    def __init__(self, api: str, name: str | None, client: str = "improv-out", own: str = OWN_OUTPUT) -> None:
+        """Open the port `name`, or a virtual one where it is None; `own` is the name of this end."""
+        self._port = _client(rtmidi.MidiOut, api, client)
+        self.name = _open(self._port, name, own)
 
     def send(self, message: bytes) -> None:
         self._port.send_message(message)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from improv.music import steering
 from improv.music.bucket import Bucket
@@ -53,8 +54,16 @@ PRESSES: dict[str, Callable[[int], Heard]] = {
 }
 STEERED = tuple(field.name for field in dataclasses.fields(Steering))
 CLOCK_OFFSET, OUT_LATENCY = "clock_offset", "out_latency"
+PRESET = "presets."  # before the name of one
 NO_PRESETS: Mapping[str, Sequence[Steer]] = {}
 KNOBS = (*STEERED, CLOCK_OFFSET, OUT_LATENCY)
+
+
+class Stand(NamedTuple):
+    """Where a knob was turned to, from 0 to 127."""
+
+    time_ns: int
+    value: int
 
 
 class Hands:
@@ -73,13 +82,14 @@ class Hands:
         The knob `style` goes through those `styles`; a press on `presets.NAME` turns knobs.
         """
         self._gate, self._styles = gate, styles
-        self._presets = {f"presets.{name}": turns for name, turns in presets.items()}
+        self._presets = {PRESET + name: turns for name, turns in presets.items()}
         self._does: dict[tuple[int, int], str] = {}  # by status and number
         for name, trigger in controls.items():
             for status in _statuses(trigger, channel):
                 self._does[status, trigger.number] = name
         self._down: set[str] = set()
         self._bucket = Bucket(AT_ONCE, PER_S)
+        self.stands: dict[str, Stand] = {}  # by knob; read on other threads
         self._late: dict[str, Heard] = {}  # by knob: its last value, where that came too fast
 
     def know(self, message: bytes) -> bool:
@@ -103,6 +113,7 @@ class Hands:
 
     def _turn(self, name: str, value: int, time_ns: int) -> list[Heard]:
         self._late.pop(name, None)  # before the newer one is on its way
+        self.stands[name] = Stand(time_ns, value)
         event = self._at(name, value, time_ns)
         if self._bucket.take(time_ns):
             return [event]
