@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from improv.music import scale
 from improv.music.answer import Turn
 from improv.music.belts import Belts
 from improv.music.conductor import Change, Conductor
@@ -112,8 +113,8 @@ class Engine:
         self._listener = Listener(musicianship.turns)
         self._hearing = Hearing()
         self._meanwhile: list[Sounding] = []  # what the network is to hear once its answer is over
-        self._steering = musicianship.steering
-        self._soloist = Soloist(Reader(net, self._steering, remembered), musicianship.belts)
+        self._soloist = Soloist(Reader(net, musicianship.steering, remembered), musicianship.belts)
+        self._steer(musicianship.steering)
         self._takes = Takes()
         self._looper = Looper(musicianship.belts.notes_per_s)
         self._asked: Ask | Again | None = None
@@ -274,8 +275,7 @@ class Engine:
             case Late():
                 return self._late(event)
             case Steer(_, knob, value):
-                self._steering = turned(self._steering, knob, value)
-                self._soloist.steer(self._steering)
+                self._steer(turned(self._steering, knob, value))
             case ForgetMe(time_ns):
                 return self._forget_me(time_ns)
             case AnotherTake(time_ns):
@@ -341,6 +341,10 @@ class Engine:
         self._soloist.forget()
         return []
 
+    def _steer(self, steering: Steering) -> None:
+        self._steering = steering
+        self._soloist.steer(steering, None if steering.key is None else scale.named(steering.key))
+
     # The beat
 
     def _begin_time(self, time_ns: int) -> list[Played]:
@@ -396,7 +400,7 @@ class Engine:
         elif ask is None and self._trade.end_beat(line) is not None:
             self._turn = self._trade_turn(now, phrase, line)
         elif ask is not None or (phrase is not None and self._listener.deserves_answer(phrase)):
-            self._turn = self._cue.turn(now, phrase, ask or Ask(now), line)
+            self._turn = self._cue.turn(now, phrase, ask or Ask(now), line, self._steering.length)
         if self._turn is not None:
             self._hearing.end_all(now, line)
             self._takes.begin_answer(self._moment(), again)
@@ -424,7 +428,7 @@ class Engine:
         end_beat, turn = self._trade.end_beat(line), None
         if not self._trade.machine_plays or end_beat is None:
             self._trade.lapse()
-            turn = self._cue.turn(now, again.phrase, Ask(now), line)
+            turn = self._cue.turn(now, again.phrase, Ask(now), line, self._steering.length)
         elif again.phrase is not None:
             turn = self._cue.bars(now, -math.inf, end_beat, again.phrase, line)
         if turn is None:

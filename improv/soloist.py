@@ -10,6 +10,9 @@ from __future__ import annotations
 import bisect
 import copy
 import math
+from collections import deque
+from collections.abc import Iterable
+from statistics import median
 from typing import NamedTuple
 
 import numpy as np
@@ -18,14 +21,17 @@ from improv.exchange import Exchange
 from improv.music.answer import Answer, Planned, Turn
 from improv.music.belts import Belts, Pace
 from improv.music.events import Late, NoteOff, NoteOn
+from improv.music.scale import Scale
 from improv.music.steering import Steering
 from improv.music.timeline import NS, ROUNDING, Timeline
 from improv.net import codec
 from improv.net.codec import Token
 from improv.net.memory import NO_RUNS, Memory
+from improv.net.quote import Quote
 from improv.net.stream import Limits, Reader, Stream
 
 AHEAD_NS = NS // 2  # how far ahead of its time an answer is planned
+PHRASE = 2048  # tokens of one that count
 FAR = 1 << 62  # ticks
 KEPT_NS = NS  # planned events stay revocable for so long after they were due
 
@@ -60,18 +66,25 @@ class Known(NamedTuple):
     memory: Memory
     exchange: Exchange | None
     heard_from: int
+    heard: tuple[Token, ...] = ()
 
 
 class Soloist:
     def __init__(self, reader: Reader, belts: Belts) -> None:
         self._reader, self._belts = reader, belts
         self._pace = Pace(belts.notes_per_s)
+        self._scale: Scale | None = None
         self._longest_note_ns = round(belts.longest_note_s * NS)
         self._velocities = codec.velocities_to(belts.loudest)
         self.stream: Stream | None = None
         self.answer: Answer[Stream] | None = None
         self._exchange: Exchange | None = None  # the last one
         self._heard_from = 0  # what the memory keeps from there on, the player has played since
+        self._heard: deque[Token] = deque(maxlen=PHRASE)  # the same, of which the last ones count
+        self._model: tuple[Token, ...] = ()  # what is answered
+        self._loudness: float | None = None  # of that, in bins of velocity
+        self._quote: Quote | None = None  # of that, once something of it is to be quoted
+        self._quote_tick = 0  # where it begins
         self._left: set[int] = set()  # pitches of its own that sounded when the answer was over
         self._waiting: list[Sound] = []  # in order
         self._struck: dict[int, Struck] = {}  # of each pitch, the last
@@ -87,28 +100,34 @@ class Soloist:
                 self._exchange.answer.append(token)
             self.stream = self._reader.feed(self.stream, token, line)
         else:
+            self._heard.append(token)
             self.stream = self._reader.hear(self.stream, token, line)
 
-    def steer(self, steering: Steering) -> None:
-        """What is drawn from now on is drawn that way."""
+    def steer(self, steering: Steering, scale: Scale | None) -> None:
+        """What is drawn from now on is drawn that way, in the scale if there is one."""
         self._reader.steer(steering)
+        self._scale = scale
+        self._quote = None
+        if self.answer is not None:
+            self.answer.steer(steering, scale)
 
     def known(self) -> Known:
         """All that it knows. Between answers."""
         exchange = self._exchange and self._exchange.copy()
         memory = copy.deepcopy(self._reader.memory)
-        return Known(self.stream, frozenset(self._left), memory, exchange, self._heard_from)
+        return Known(self.stream, frozenset(self._left), memory, exchange, self._heard_from, tuple(self._heard))
 
     def know(self, known: Known) -> None:
         """From now on it knows that, and nothing else. Between answers."""
         self.stream, self._left = known.stream, set(known.left)
         self._exchange = known.exchange and known.exchange.copy()
-        self._heard_from = known.heard_from
+        self._heard_from, self._heard = known.heard_from, deque(known.heard, PHRASE)
         self._reader.recall(known.memory)
 
     def forget(self) -> None:
         """The network starts afresh; what the player has played is remembered."""
         self.stream = None
+        self._heard.clear()
 
     def mark(self, good: bool) -> None:
         """What the player thinks of the last exchange, so far: it counts when another one begins (`settle`)."""
@@ -145,19 +164,38 @@ class Soloist:
         self._heard_from = self._reader.memory.kept
         stream = self.stream or self._reader.start(round(turn.begin), line)
         self._exchange = Exchange(phrase, stream.last)
-        answer = self.answer = Answer(turn, max(round(turn.begin), stream.last.tick), self._belts)
+        self._answer_to(self._heard)
+        self._heard.clear()
+        begin_tick = max(round(turn.begin), stream.last.tick)
+        answer = self.answer = Answer(turn, begin_tick, self._belts, self._reader.steering, self._scale)
         answer.keep_to(line)
         self._reader.reseed(dice)
         self._waiting, self._struck, self._onset = [], {}, -math.inf
         self._lag_ticks, self._lags_from = 0.0, math.inf
         tick = max(answer.begin_tick, self._begins_from(answer, 0, line))
-        if answer.ends_before(tick, on=True):  # the answer before was too fast to leave it any room
+        # The answer before may have been too fast to leave it any room, and the belts may hold no pitch of the scale.
+        if answer.ends_before(tick, on=True) or not _free(answer, stream):
             answer.closing, self.stream = True, stream
             return []
         silence = tick - stream.last.tick
-        limits = Limits(silence, silence, off=False, pitches=answer.pitches, velocities=self._velocities)
+        self._quote, self._quote_tick = None, tick
+        limits = Limits(
+            silence,
+            silence,
+            off=False,
+            pitches=answer.pitches,
+            velocities=self._velocities,
+            loudness=self._loudness,
+            quoted=self._quoted(answer, stream, on=True),
+        )
         self._play(answer, stream, self._reader.draw(stream, limits, line), line)
         return self._ripe(answer, line)
+
+    def _answer_to(self, heard: Iterable[Token]) -> None:
+        """What the player has played since the last answer; nothing: what he played before that one."""
+        self._model = tuple(heard) or self._model
+        velocities = [token.velocity for token in self._model if token.what < codec.OFF]
+        self._loudness = median(velocities) if velocities else None
 
     def plan_due_ns(self, line: Timeline) -> int | None:
         """When the plan runs short; None: it is whole."""
@@ -173,7 +211,8 @@ class Soloist:
         self._pace.forget_before(now - KEPT_NS)
         answer.keep_to(line)
         sounding = np.flatnonzero(stream.held).tolist()
-        token = None if answer.closing else self._draw(answer, stream, sounding, line)
+        whole = self._is_whole(answer, stream, sounding)
+        token = None if answer.closing or whole else self._draw(answer, stream, sounding, line)
         if token is None or answer.ends_before(token.tick, token.what < codec.OFF):
             answer.closing = True
             token = self._draw_end(answer, stream, sounding, line)
@@ -182,6 +221,13 @@ class Soloist:
         else:
             self._play(answer, stream, token, line)
         return self._ripe(answer, line)
+
+    def _is_whole(self, answer: Answer[Stream], stream: Stream, sounding: list[int]) -> bool:
+        """Whether there is nothing more to play: no pitch for it, or the phrase has been quoted, and nothing else is."""
+        if not sounding and not _free(answer, stream):
+            return True
+        quotes_only = answer.steering.variation == 0.0 and answer.may_end(stream.last.tick)
+        return quotes_only and self._quoted(answer, stream, on=True) is None
 
     def over_ns(self, line: Timeline) -> int | None:
         """When the answer has been played; None: that is not known yet."""
@@ -222,25 +268,30 @@ class Soloist:
         left = self._ends_by(sounding, line) - last
         if left <= 0:
             return self._end(stream, [pitch for pitch in sounding if self._ends_by([pitch], line) <= last], 0)
-        limits = self._limits(answer, last, len(sounding), left, line)
+        limits = self._limits(answer, stream, len(sounding), left, line)
         token = self._reader.draw(stream, limits, line)
         if limits.on and token.what >= codec.OFF and left > limits.most <= token.tick - last:
             token = self._reader.draw(stream, limits._replace(least=limits.most, off=False), line)
         return token
 
-    def _limits(self, answer: Answer[Stream], last: int, voices: int, left: int, line: Timeline) -> Limits:
-        """What may come after a tick in an answer in the player's manner, while so many voices sound.
+    def _limits(self, answer: Answer[Stream], stream: Stream, voices: int, left: int, line: Timeline) -> Limits:
+        """What may come next in an answer in the player's manner, while so many voices sound.
 
-        One of them has to end in so many ticks.
+        One of them has to end in so many ticks. What is quoted of his phrase is in his manner, however it goes.
         """
+        last = stream.last.tick
         chord, after = (tick - last for tick in answer.hurry)
-        thin = voices < answer.most_voices
+        rest = answer.rest_by - last
+        thin = voices < answer.most_voices and _free(answer, stream)
+        quoted = self._quoted(answer, stream, thin)
+        if quoted is not None:
+            after, rest = min(after, quoted.tick), max(rest, quoted.tick + 1)
         begins_from = self._begins_from(answer, voices, line) - last
         chord = max(0, chord + 1) if thin and begins_from <= 0 else 0
         if chord >= after:
             chord = after = 0
         return Limits(
-            most=min(max(0, answer.rest_by - last, begins_from), left),
+            most=min(max(0, rest, begins_from), left),
             chord=chord,
             on_from=max(after, begins_from),
             off_from=min(after, left),
@@ -248,7 +299,19 @@ class Soloist:
             off=voices > 0,
             pitches=answer.pitches,
             velocities=self._velocities,
+            loudness=self._loudness,
+            quoted=quoted,
         )
+
+    def _quoted(self, answer: Answer[Stream], stream: Stream, on: bool) -> Token | None:
+        """What comes next in the phrase, in so many ticks; None: nothing, or nothing is quoted."""
+        if answer.steering.variation == 1.0 or not answer.pitches.any():
+            return None
+        if self._quote is None:
+            self._quote = Quote(self._model, answer.pitches, answer.steering.register)
+        played = stream.last._replace(tick=stream.last.tick - self._quote_tick) if answer.notes else None
+        token = self._quote.next(played, stream.held, on)
+        return token and token._replace(tick=max(0, token.tick + self._quote_tick - stream.last.tick))
 
     def _begins_from(self, answer: Answer[Stream], voices: int, line: Timeline) -> int:
         """The first tick at which the belts let another note begin, while so many voices sound."""
@@ -357,3 +420,8 @@ class Soloist:
         ripe = [sound for sound in self._waiting if sound.position <= until]
         self._waiting = self._waiting[len(ripe) :]
         return [sound.event(line) for sound in ripe]
+
+
+def _free(answer: Answer[Stream], stream: Stream) -> bool:
+    """Whether any pitch is left to strike."""
+    return bool((answer.pitches & ~stream.held).any())

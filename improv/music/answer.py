@@ -7,8 +7,12 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
+import numpy as np
+
 from improv.music.belts import Belts
 from improv.music.grid import Grid
+from improv.music.scale import PITCHES, Scale
+from improv.music.steering import Steering
 from improv.music.timeline import FREE_BPM, NS, ROUNDING, TICKS_PER_BEAT, Timeline
 from improv.music.turns import CHORD_NS, UNKNOWN_SPACING_NS, Phrase
 
@@ -41,6 +45,19 @@ class Manner(NamedTuple):
         return cls(phrase.spacing_ns, phrase.low, phrase.high, phrase.voices, phrase.lean_ticks)
 
 
+def register(manner: Manner, above: int, belts: Belts) -> tuple[int, int]:
+    """The lowest and the highest pitch of an answer so many semitones above the player's.
+
+    That is his own register moved, with an octave beyond it, of which so many semitones are lost on his side.
+    """
+    low = manner.low + above - BEYOND + min(max(above, 0), BEYOND)
+    high = manner.high + above + BEYOND + max(min(above, 0), -BEYOND)
+    if above:  # where the belts end it stops, an octave wide
+        low, high = min(low, belts.highest - BEYOND), max(high, belts.lowest + BEYOND)
+    low, high = max(belts.lowest, low), min(belts.highest, high)
+    return (low, high) if above or high - low >= 2 * BEYOND else (belts.lowest, belts.highest)
+
+
 class Turn(NamedTuple):
     """A turn that was decided: from where to where, in ticks and parts of one, and in whose manner."""
 
@@ -71,7 +88,9 @@ class Answer(Generic[S]):
     turn: Turn
     begin_tick: int  # as the network counts: after `turn.begin` where what it heard last lies there
     belts: Belts
-    pitches: tuple[int, int] = field(init=False)  # the lowest and the highest it may strike
+    steering: Steering
+    scale: Scale | None = None  # to which all that it strikes belongs
+    pitches: np.ndarray = field(init=False)  # bool [128]: which it may strike
     most_voices: int = field(init=False)
     latest: float = field(init=False)  # nothing sounds after this place
     onset_tick: int = field(init=False)  # of the last note planned
@@ -84,10 +103,16 @@ class Answer(Generic[S]):
     def __post_init__(self) -> None:
         self.onset_tick = self.chord_tick = self.begin_tick
         self.latest = self.turn.end if self.turn.exact else math.inf
-        manner, belts = self.turn.manner, self.belts
-        low, high = max(belts.lowest, manner.low - BEYOND), min(belts.highest, manner.high + BEYOND)
-        low, high = self.pitches = (low, high) if high - low >= 2 * BEYOND else (belts.lowest, belts.highest)
-        self.most_voices = min(manner.voices + MORE_VOICES, belts.voices, high - low + 1)
+        self.steer(self.steering, self.scale)
+
+    def steer(self, steering: Steering, scale: Scale | None) -> None:
+        """What is still to be decided is to be so. `length` is that of the turn, which was decided before."""
+        self.steering, self.scale = steering, scale
+        low, high = register(self.turn.manner, steering.register, self.belts)
+        self.pitches = np.ones(PITCHES, bool) if scale is None else np.array(scale.pitches)
+        self.pitches[:low] = False
+        self.pitches[high + 1 :] = False
+        self.most_voices = min(steering.voices or self.turn.manner.voices + MORE_VOICES, self.belts.voices)
 
     def keep_to(self, line: Timeline) -> None:
         """The last moment is where the timeline in force says."""
@@ -118,7 +143,8 @@ class Answer(Generic[S]):
 
     @property
     def _spacing_ticks(self) -> int:
-        return self._ticks(self.turn.manner.spacing_ns / NS)
+        """The player's, or that of so many times as many notes."""
+        return self._ticks(self.turn.manner.spacing_ns / NS / self.steering.density)
 
     def ends_before(self, tick: int, on: bool) -> bool:
         """Whether a note-on or note-off that is drawn there would come after the end."""
@@ -135,6 +161,10 @@ class Answer(Generic[S]):
         breath = position - max(self.position(self.onset_tick), turn.begin + EARLIEST * length)
         return breath >= BREATH * self._spacing_ticks or position > turn.begin + LATEST * length
 
+    def may_end(self, tick: int) -> bool:
+        """Whether it would not be too short if it ended there."""
+        return self.position(tick) > self.turn.begin + EARLIEST * (self.turn.end - self.turn.begin)
+
     def strike(self, tick: int) -> None:
         self.onset_tick = tick
         if tick > self.chord_tick + self._chord_ticks:
@@ -148,7 +178,8 @@ class Answer(Generic[S]):
     @property
     def rest_by(self) -> int:
         """The tick by which the next note must begin."""
-        return self.onset_tick + max(LONGEST_REST * self._spacing_ticks, self._ticks(LEAST_REST_S))
+        least = self._ticks(LEAST_REST_S / self.steering.density)
+        return self.onset_tick + max(LONGEST_REST * self._spacing_ticks, least)
 
     @property
     def close_by(self) -> int:

@@ -29,11 +29,11 @@ class Cue:
         """In time for an answer that begins on a beat."""
         return line.time_ns(beat * TICKS_PER_BEAT) - self._lead_ns(line, BEAT_LEAD_NS)
 
-    def turn(self, now: int, phrase: Phrase | None, ask: Ask, line: Timeline) -> Turn:
-        """About as long as the phrase, and in time up to a bar line, unless something else was asked for."""
+    def turn(self, now: int, phrase: Phrase | None, ask: Ask, line: Timeline, times: float = 1.0) -> Turn:
+        """About so many times as long as the phrase, in time up to a bar line, unless something else was asked for."""
         like = line.ticks(ask.like_ns) if ask.like_ns else phrase.length_ticks if phrase else 0
         longest = line.ticks(self._longest_ns)
-        like = min(like or line.ticks(UNKNOWN_LENGTH_NS), longest)
+        like = min(times * (like or line.ticks(UNKNOWN_LENGTH_NS)), longest)
         begin, length = self._begin(now, line), line.ticks(ask.length_ns) if ask.length_ns else like
         asked = ask.length_ns is not None or ask.notes is not None
         if self._live and line.metric and not asked:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -11,12 +12,15 @@ from improv.music.steering import Steering
 from improv.music.timeline import Timeline
 from improv.net import codec
 from improv.net.codec import Token
-from improv.net.memory import NO_RUNS, Memory, mixed
+from improv.net.memory import NO_RUNS, NOTHING, Memory, mixed
 from improv.net.sampler import Sampling, draw
 from improv.net.stepper import Reading
 
 UNKNOWN = 0  # of a style or a player
-EVERY_PITCH = (0, codec.PITCHES - 1)
+PULL = 1.0
+SHORT = 8  # ticks: shorter waits, as in a chord, stay as likely as they are
+NEAR = 1.5  # bins of velocity: the deviation from that where it is followed wholly
+EVERY_PITCH = np.ones(codec.PITCHES, bool)
 
 
 class Net(Protocol):
@@ -40,9 +44,11 @@ class Stream(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """What the next token may be, between `least` and `most` ticks on: a note-on (of some pitches, both ends
-    included, and the softest so many bins of velocity) less than `chord` ticks on, or `on_from` or more; a note-off
-    `off_from` or more.
+    """What the next token may be, between `least` and `most` ticks on: a note-on (of some pitches, bool [128], and the
+    softest so many bins of velocity) less than `chord` ticks on, or `on_from` or more; a note-off `off_from` or more.
+
+    Near which bin of velocity the player plays, and what comes next in the phrase that is quoted, in so many ticks
+    instead of at a tick: both are but inclinations.
     """
 
     least: int = 0
@@ -52,8 +58,10 @@ class Limits(NamedTuple):
     off_from: int = 0
     on: bool = True
     off: bool = True
-    pitches: tuple[int, int] = EVERY_PITCH
+    pitches: np.ndarray = EVERY_PITCH
     velocities: int = codec.VELOCITIES
+    loudness: float | None = None
+    quoted: Token | None = None
 
     @property
     def gap(self) -> tuple[int, int]:
@@ -72,15 +80,20 @@ class Reader:
         self.steer(steering)
         self.reseed((0,))
         self._choices = np.arange(max(codec.DTS, codec.WHATS))
+        self._bins = self._choices[: codec.VELOCITIES]
         # What the network is told, written anew each time: it keeps a copy.
         self._token = np.zeros(6, np.int32)
         self._context = np.zeros((1, codec.CONTEXT), np.float32)
 
     def steer(self, steering: Steering) -> None:
         """How it draws from now on. Raises `ValueError` for a style that is none."""
+        self.steering = steering
         self._sampling = Sampling(steering.temperature, steering.top_p)
         self._style = codec.style_index(steering.style)
         self.memory.strength = steering.memory
+        # Added to the log-probabilities of the waits, and of the velocities around the player's.
+        self._pull = -PULL * math.log(steering.density) * np.log1p(codec.DT_START / SHORT)
+        self._stiffness = -0.5 * (steering.velocity_follow / NEAR) ** 2
 
     def recall(self, memory: Memory) -> None:
         """From now on that is what the player has played; the memory itself stays as it is."""
@@ -126,11 +139,18 @@ class Reader:
         logp = self._net.what(hidden, dt, codec.phase(timeline, tick))
         if self.memory.strength:
             logp = mixed(logp, allowed, self.memory.which(stream.runs, stream.last))
+        if limits.quoted is not None:
+            logp = self._quoting(logp, allowed, limits.quoted.what)
         what = draw(logp, allowed, self._sampling, self._rng.random())
         if what >= codec.OFF:
             return Token(tick, what, codec.NO_VELOCITY)
         logp = self._net.velocity(hidden, dt, what)
-        velocity = draw(logp, self._choices[: limits.velocities], self._sampling, self._rng.random())
+        choices = self._choices[: limits.velocities]
+        if self._stiffness and limits.loudness is not None:
+            logp = logp + self._stiffness * (self._bins - limits.loudness) ** 2
+        if limits.quoted is not None and limits.quoted.what == what:
+            logp = self._quoting(logp, choices, min(limits.quoted.velocity, limits.velocities - 1))
+        velocity = draw(logp, choices, self._sampling, self._rng.random())
         return Token(tick, what, velocity)
 
     def _draw_dt(self, stream: Stream, limits: Limits) -> tuple[int, np.ndarray]:
@@ -157,19 +177,31 @@ class Reader:
             logp = stream.reading.dt
             if self.memory.strength:
                 logp = mixed(logp, choices, self.memory.when(stream.runs))
+            if self.steering.density != 1.0:
+                logp = logp + self._pull
+            if limits.quoted is not None:
+                logp = self._quoting(logp, choices, codec.dt_bin(limits.quoted.tick))
             bin_ = draw(logp, choices, self._sampling, self._rng.random())
         start, width = codec.dt_range(bin_)
         residue = int(self._rng.random() * width) if width > 1 else 0
+        if limits.quoted is not None and 0 <= limits.quoted.tick - start < width:
+            residue = limits.quoted.tick - start
         ticks = min(max(start + residue, least), most)
         return max(ticks, after) if ticks >= gap else ticks  # a bin may begin before the gap ends
+
+    def _quoting(self, logp: np.ndarray, choices: np.ndarray, quoted: int) -> np.ndarray:
+        """Log-probabilities of the `choices` where the one that is quoted has a share of 1 - variation."""
+        variation = self.steering.variation
+        votes = np.zeros(len(logp))
+        votes[quoted] = (1 - variation) / max(variation, NOTHING)
+        return mixed(logp, choices, votes)
 
     def _allowed(self, stream: Stream, limits: Limits, ticks: int) -> np.ndarray:
         mask = codec.allowed(stream.held, stream.last.what, ticks)
         if not limits.on or limits.chord <= ticks < limits.on_from:
             mask[: codec.OFF] = False
-        elif limits.pitches != EVERY_PITCH:
-            mask[: limits.pitches[0]] = False
-            mask[limits.pitches[1] + 1 : codec.OFF] = False
+        else:
+            mask[: codec.OFF] &= limits.pitches
         if not limits.off or ticks < limits.off_from:
             mask[codec.OFF :] = False
         return mask.nonzero()[0]
