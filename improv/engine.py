@@ -51,7 +51,7 @@ from improv.music.events import (
 )
 from improv.music.grid import Grid
 from improv.music.looper import Looper
-from improv.music.steering import Steering, turned
+from improv.music.steering import INFERRED, Steering, turned
 from improv.music.timeline import NS, TICKS_PER_BEAT, Timeline
 from improv.music.trade import Trade
 from improv.music.turns import Listener, Phrase, TurnRules
@@ -343,7 +343,7 @@ class Engine:
 
     def _steer(self, steering: Steering) -> None:
         self._steering = steering
-        self._soloist.steer(steering, None if steering.key is None else scale.named(steering.key))
+        self._soloist.steer(steering, None if steering.key in (None, INFERRED) else scale.named(steering.key))
 
     # The beat
 

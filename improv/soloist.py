@@ -223,7 +223,7 @@ class Soloist:
         return self._ripe(answer, line)
 
     def _is_whole(self, answer: Answer[Stream], stream: Stream, sounding: list[int]) -> bool:
-        """Whether there is nothing more to play: no pitch for it, or the phrase has been quoted, and nothing else is."""
+        """Whether there is nothing more to play: no pitch for it, or the phrase was quoted, and nothing else is."""
         if not sounding and not _free(answer, stream):
             return True
         quotes_only = answer.steering.variation == 0.0 and answer.may_end(stream.last.tick)
