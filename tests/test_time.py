@@ -850,7 +850,7 @@ def test_however_late_it_is_woken_it_plays_the_same(trade: int | None, late_ms: 
 def test_a_note_just_after_a_decision_comes_after_it_though_the_engine_slept() -> None:
     """The phrase is over and its answer decided: the note takes that back and begins another phrase."""
     first = played_on(Timeline(120.0, NS), every(0.5, 0, 10))
-    over_ns = first[-1].time_ns + 625 * MS
+    over_ns = first[-2].time_ns + 937_500_000  # of silence from the last onset on
     second = played_on(Timeline(120.0, over_ns + 3 * MS), every(0.5, 0, 2.5))
     awake = stage(Time()).play([*first, *second])
     slept = stage(Time(), engine_stalls=[(over_ns - MS, 30 * MS)]).play([*first, *second])

@@ -30,11 +30,24 @@ def line(spacing_ms: int, count: int = 8, held: float = 0.8) -> list[NoteOn | No
     return events
 
 
-@pytest.mark.parametrize(("spacing_ms", "silence_ms"), [(250, 625), (100, 300), (400, 1000), (2000, 1400)])
-def test_silence_is_measured_by_the_players_own_spacing(spacing_ms: int, silence_ms: int) -> None:
+@pytest.mark.parametrize(("spacing_ms", "wait_ms"), [(250, 938), (100, 750), (400, 1125)])
+def test_the_wait_counts_from_the_last_onset_and_goes_by_the_players_own_spacing(spacing_ms: int, wait_ms: int) -> None:
     events = line(spacing_ms)
-    deadline = listen(*events).deadline()
-    assert deadline == events[-1].time_ns + silence_ms * MS
+    assert listen(*events).deadline() == pytest.approx(events[-2].time_ns + wait_ms * MS, abs=MS)
+
+
+@pytest.mark.parametrize(("held_ms", "silence_ms"), [(50, 887), (200, 737), (500, 437), (700, 300), (3000, 300)])
+def test_after_a_long_last_chord_little_silence_is_needed(held_ms: int, silence_ms: int) -> None:
+    *events, last = line(250)
+    release = NoteOff(events[-1].time_ns + held_ms * MS, last.pitch)
+    assert listen(*events, release).deadline() == pytest.approx(release.time_ns + silence_ms * MS, abs=MS)
+
+
+def test_no_silence_is_waited_out_beyond_the_longest() -> None:
+    events = line(2000)
+    assert listen(*events[:-1], events[-1]._replace(time_ns=events[-2].time_ns + 50 * MS)).deadline() == (
+        events[-2].time_ns + 1450 * MS
+    )
 
 
 def test_a_chord_rolled_within_50_ms_counts_once() -> None:

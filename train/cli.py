@@ -21,9 +21,11 @@ from improv.hush import hushed
 
 HEAVY = ("tensorflow", "keras", "tensorboardX")
 BACKENDS = ("tensorflow", "torch", "jax")  # of Keras, that can train
+SPLITS = ("split_free", "split")
+PARTS = ("train", "validation", "test")
 
 app = typer.Typer(
-    help="Make the networks that improv plays: prepare, fit, tune, evaluate, export, info.",
+    help="Make the networks that improv plays: prepare, fit, tune, evaluate, phrases, export, info.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,  # errors in one plain line, not in a box
@@ -54,6 +56,18 @@ def _check_folder(flag: str, folder: Path) -> None:
         raise BadInput(f"{flag} {folder}: {nearest} is a file; name another place")
     if not os.access(nearest, os.W_OK):
         raise BadInput(f"{flag} {folder}: {nearest} may not be written; name another place")
+
+
+def _check_part(part: str) -> None:
+    if part not in PARTS:
+        raise BadInput(f"--part {part}: give {' or '.join(PARTS)}")
+
+
+def _check_file(flag: str, file: Path | None) -> None:
+    if file and (file.is_dir() or not file.parent.is_dir()):
+        raise BadInput(f"{flag} {file}: no file can be made there; name one in a folder that is there")
+    if file:
+        _check_folder(flag, file.parent)
 
 
 @contextmanager
@@ -207,19 +221,14 @@ def evaluate(
 ) -> None:
     """How well held-out music is predicted, beside baselines, and what is played after it."""
     with _at_the_door():
-        for flag, value, known in (
-            ("split", split, (None, "split_free", "split")),
-            ("part", part, ("train", "validation", "test")),
-        ):
-            if value not in known:
-                raise BadInput(f"--{flag} {value}: give {' or '.join(filter(None, known))}")
-        if to_json and (to_json.is_dir() or not to_json.parent.is_dir()):
-            raise BadInput(f"--json {to_json}: no file can be made there; name one in a folder that is there")
+        if split not in (None, *SPLITS):
+            raise BadInput(f"--split {split}: give {' or '.join(SPLITS)}")
+        _check_part(part)
+        _check_file("--json", to_json)
         if plots and not (plots.is_dir() or (plots.parent.is_dir() and not plots.exists())):
             raise BadInput(f"--plots {plots}: no folder can be made there; name another")
-        for flag, place in (("--json", to_json and to_json.parent), ("--plots", plots)):
-            if place:
-                _check_folder(flag, place)
+        if plots:
+            _check_folder("--plots", plots)
         from improv.net import weights as sets
 
         folder = sets.find(weights)
@@ -244,6 +253,45 @@ def evaluate(
             with _writing("--plots", plots):
                 plots.mkdir(exist_ok=True)
                 print("drawn: " + ", ".join(map(str, pictures.draw(found, performances, plots))))
+
+
+@app.command()
+def phrases(
+    weights: Annotated[str, typer.Argument(help="A set of weights: its name or its folder.")],
+    paths: Annotated[list[Path], typer.Argument(help="Prepared arrays (a folder or one .npz), or MIDI files.")],
+    to_json: Annotated[Path | None, Flag("--json", help="Write the curves to this file as well.")] = None,
+    plot: Annotated[Path | None, Flag("--plot", help="Draw them into this PNG file as well.")] = None,
+    most: Annotated[int, Flag("--excerpts", min=1, help="Phrases of each corpus, at most.")] = 200,
+    part: Annotated[str, Flag("--part", help="train, validation or test.")] = "test",
+) -> None:
+    """How soon the end of a phrase is found, and how often where there is none."""
+    with _at_the_door():
+        _check_part(part)
+        _check_file("--json", to_json)
+        _check_file("--plot", plot)
+        from improv.net import weights as sets
+
+        folder = sets.find(weights)
+        net = sets.load(str(folder))[1]
+        _load("keras")
+        from rich.console import Console
+
+        from train.judge import evaluate, tables
+        from train.judge import phrases as judged
+        from train.judge.result import SEED
+
+        chosen = evaluate.read_weights(folder)
+        held = evaluate.read_pieces(paths, chosen.split, part, chosen.tier)
+        found = judged.judge(judged.draw(held.test, most, SEED), net)
+        tables.show_phrases(found, Console(width=max(Console().width, tables.WIDTH), markup=False))
+        if to_json:
+            with _writing("--json", to_json):
+                to_json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        if plot:
+            from train.judge import plots
+
+            with _writing("--plot", plot):
+                plots.phrases(found).savefig(plot, dpi=120, format="png")
 
 
 @app.command()

@@ -19,7 +19,7 @@ UNKNOWN_SPACING_NS = NS // 2  # until two chords were heard
 class TurnRules:
     """When the machine takes over. Times in seconds."""
 
-    silence: float = 2.5  # times the player's own spacing
+    silence: float = 2.5  # from the last onset on, times the spacing, which counts as halfway to half a second
     shortest_silence_s: float = 0.3
     longest_silence_s: float = 1.4
     stuck_s: float = 10.0  # a key or pedal unchanged for so long no longer holds the turn
@@ -85,15 +85,25 @@ class Listener:
         return int(median(self._spacings)) if self._spacings else UNKNOWN_SPACING_NS
 
     def deadline(self) -> int | None:
-        """When the phrase is over if nothing more happens; None while there is none."""
+        """When the phrase is over if nothing more happens; None while there is none.
+
+        The wait counts from the last chord's onset: one that was held for long needs little silence after it.
+        """
         if self._begin_ns is None:
             return None
         rules = self._rules
         if self._held:
             return self._changed_ns + round(rules.stuck_s * NS)
-        silence_s = rules.silence * self.spacing_ns() / NS
-        silence_s = min(max(silence_s, rules.shortest_silence_s), rules.longest_silence_s)
-        return self._changed_ns + round(silence_s * NS)
+        due_ns = self._chord_ns + round(rules.silence * self._usual_ns())
+        earliest_ns, latest_ns = (
+            self._changed_ns + round(silence_s * NS)
+            for silence_s in (rules.shortest_silence_s, rules.longest_silence_s)
+        )
+        return min(max(due_ns, earliest_ns), latest_ns)
+
+    def _usual_ns(self) -> int:
+        """The distance of chords, halfway to half a second: he who plays twice as fast does not pause half as long."""
+        return (self.spacing_ns() + UNKNOWN_SPACING_NS) // 2
 
     def phrase(self) -> Phrase | None:
         if self._begin_ns is None:

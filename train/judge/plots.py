@@ -14,11 +14,13 @@ from improv.plot import COLOURS
 from train.judge import baselines
 from train.judge.excerpts import SECONDS
 from train.judge.notes import Notes
+from train.judge.phrases import RULES
 from train.judge.plays import Performance
 from train.judge.tables import NAMES
 from train.network.likelihood import ATTRIBUTES
 
 ROLLS = 3
+ACROSS = 3  # curves of phrases
 BARS = {
     "pitch_classes": "pitch classes",
     "range": "range",
@@ -91,6 +93,26 @@ def plays(found: Mapping[str, Any]) -> Figure:
     axes.set_xticks(range(len(names)), [BARS[name] for name in names])
     axes.set(ylim=(0, 1.05), ylabel="overlap with what followed, or share")
     axes.legend(frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, 1.18))
+    return figure
+
+
+def phrases(found: Mapping[str, Any]) -> Figure:
+    """False ends against delay, by corpus and rule; the dot is the rule as it is set."""
+    rows = {"all": found, **found["by_corpus"]}
+    high = -(-len(rows) // ACROSS)
+    figure = Figure(figsize=(10, 2.8 * high), layout="constrained")
+    grid = figure.subplots(high, ACROSS, sharex=True, sharey=True, squeeze=False).ravel()
+    for axes, (name, row) in zip(grid, rows.items(), strict=False):
+        for rule in RULES:
+            axes.plot([p["median_s"] for p in row[rule]], [p["false"] for p in row[rule]], label=rule)
+        axes.scatter(row["as set"][0]["median_s"], row["as set"][0]["false"], s=25, color="C0")
+        axes.axhline(0.05, color="0.7", linewidth=1)
+        axes.set(title=f"{name} ({row['excerpts']})", xlim=(0, 2), ylim=(0, 0.6))
+    for axes in grid[len(rows) :]:
+        axes.set_axis_off()
+    grid[0].legend(frameon=False)
+    figure.supxlabel("median seconds from the last release to the decision")
+    figure.supylabel("phrases with a false end")
     return figure
 
 

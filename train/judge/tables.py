@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from train.judge import baselines
+from train.judge import baselines, phrases
 from train.network.likelihood import ATTRIBUTES
 
 WIDTH = 104  # columns; a narrower terminal would cut figures short
@@ -125,6 +125,24 @@ def _memory(found: Mapping[str, Any], console: Console) -> None:
         table.add_row(name, f"{row['notes']:,}", *nats)
     console.print(table)
     console.print()
+
+
+def show_phrases(found: Mapping[str, Any], console: Console) -> None:
+    """Print the curves of false ends against delay, by corpus and rule."""
+    title = f"median seconds to the end of a phrase, of {found['excerpts']} phrases, by the share with a false end"
+    columns = [f"<= {level:.0%}" for level in phrases.LEVELS]
+    table = _table(title, "phrases", *columns, "as set: false", "s")
+    for name, row in {"all": found, **{f"  {corpus}": own for corpus, own in found["by_corpus"].items()}}.items():
+        as_set = row["as set"][0]
+        for rule in phrases.RULES:
+            points = [phrases.soonest(row[rule], level) for level in phrases.LEVELS]
+            cells = [_cell(point and point["median_s"], ".2f") for point in points]
+            own = [_cell(as_set["false"], ".0%"), _cell(as_set["median_s"], ".2f")] if rule == "turns" else []
+            table.add_row(f"{name}, {rule}", str(row["excerpts"]), *cells, *own)
+    console.print(table)
+    console.print(
+        "turns: the rule that plays, by `silence`. fixed: a silence of one length. network: its own expectation.\n"
+    )
 
 
 def _plays(plays: Mapping[str, Any], console: Console) -> None:
