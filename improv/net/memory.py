@@ -30,7 +30,7 @@ ELSEWHERE = 0.5  # what it counts for in another key
 NO_RUNS = np.zeros(EVENTS, np.uint8)  # where nothing was played yet
 NOTHING = 1e-30  # a probability that has a logarithm
 OFFS, UNISON = 256, 128  # of a step: a note ends; the interval is 0
-BEGINS = -1  # instead of a step: nothing led to this event
+BEGINS = 2 * OFFS  # instead of a step: nothing led to this event
 WORTH = (0.0, 0.5, 1.0, 2.0, 4.0)  # what an event's votes count for, from the worst regard to the best
 BEST = len(WORTH) // 2
 MOST_LEARNT = EVENTS // 4  # of one answer
@@ -44,11 +44,11 @@ class Memory:
         self.strength = strength
         lengths = np.arange(LONGEST + 1)
         self._votes = np.where(lengths < SHORTEST, 0.0, (lengths / EQUAL) ** 3)
-        self._worth = np.array(WORTH)
         self._steps = np.full(EVENTS, BEGINS, np.int16)
         self._whats = np.zeros(EVENTS, np.int16)
         self._dts = np.zeros(EVENTS, np.int16)
         self._regards = np.zeros(EVENTS, np.int8)
+        self._counts = np.zeros(EVENTS)  # what the votes of each are multiplied by
         self.kept = 0  # events in all: the last `EVENTS` of them are still there
         self._last: Token | None = None  # of the player's own; None: nothing led to his next
         before = 0
@@ -87,7 +87,10 @@ class Memory:
 
     def regard(self, phrase: range, regard: int) -> None:
         """From now on the events of those numbers (`kept`) count for more, or for less: `-BEST` to `BEST`."""
-        self._regards[self._places(phrase)] = regard
+        places = self._places(phrase)
+        self._regards[places] = regard
+        self._counts[places] = WORTH[regard + BEST] * (self._steps[places] != BEGINS)
+        self._hide_next()
 
     def learn(self, runs: np.ndarray, phrase: range, answer: Sequence[Token], regard: int) -> np.ndarray:
         """Remember how a phrase ended and what was answered, as one run; the first of `answer` is what it came after.
@@ -110,7 +113,13 @@ class Memory:
         """In the place of the oldest; gives the place."""
         place, self.kept = self.kept % EVENTS, self.kept + 1
         self._steps[place], self._whats[place], self._dts[place], self._regards[place] = step, what, dt, regard
+        self._counts[place] = 0.0 if step == BEGINS else WORTH[regard + BEST]
+        self._hide_next()
         return place
+
+    def _hide_next(self) -> None:
+        """The oldest, whose place is the next, never came after the last."""
+        self._counts[self.kept % EVENTS] = 0.0
 
     def _places(self, numbers: range) -> np.ndarray:
         """Of the events of those numbers that are still there."""
@@ -135,9 +144,7 @@ class Memory:
         """The remembered events that follow runs like the last events, and their votes."""
         ends = (runs >= SHORTEST).nonzero()[0]
         places = (ends + 1) % EVENTS
-        followed = (places != self.kept % EVENTS) & (self._steps[places] != BEGINS)
-        places = places[followed]
-        return places, self.strength * self._votes[runs[ends[followed]]] * self._worth[self._regards[places] + BEST]
+        return places, self.strength * self._votes[runs[ends]] * self._counts[places]
 
 
 def mixed(logp: np.ndarray, choices: np.ndarray, votes: np.ndarray) -> np.ndarray:
