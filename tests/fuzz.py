@@ -110,6 +110,8 @@ def edits(most: int) -> st.SearchStrategy[list[tuple[float, bytes, int]]]:
 CONTROLS = {
     "turn": trigger.read(20), "tap": trigger.read("cc 21"), "transport": trigger.read("note 59"),
     "clock_offset": trigger.read("cc 23"), "out_latency": trigger.read(24), "panic": trigger.read("program 1"),
+    "another": trigger.read(26), "loop": trigger.read(27), "vary": trigger.read(28), "undo": trigger.read(29),
+    "forget": trigger.read(30), "freeze": trigger.read(31),
 }  # fmt: skip
 SOURCES = (
     Time(),
@@ -123,9 +125,7 @@ NEAR = st.integers(58, 63)  # pitches that meet
 MESSAGES = st.one_of(
     st.builds(lambda pitch, velocity: bytes((0x90, pitch, velocity)), NEAR, DATA),
     st.builds(lambda pitch: bytes((0x80, pitch, 0)), NEAR),
-    st.builds(
-        lambda number, value: bytes((0xB0, number, value)), st.sampled_from((64, 20, 21, 22, 23, 24, 25, 123)), DATA
-    ),
+    st.builds(lambda number, value: bytes((0xB0, number, value)), st.sampled_from((64, *range(20, 32), 123)), DATA),
     st.sampled_from([b"\xf8", b"\xf8", b"\xf8", b"\xfa", b"\xfb", b"\xfc", b"\xf2\x10\x00", b"\xff", b""]),
     st.tuples(st.integers(0x80, 0xFF), DATA, DATA).map(bytes),
     st.binary(max_size=4),
