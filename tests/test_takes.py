@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 from hypothesis import given as for_all
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from improv.engine import RELEASE_NS, Engine, Musicianship, Time
@@ -29,9 +30,11 @@ from improv.music.events import (
 )
 from improv.music.grid import Grid
 from improv.music.looper import Passage
+from improv.music.steering import Steering
 from improv.music.timeline import NS, TICKS_PER_BEAT, Timeline
 from tests.nets import lively
 from tests.stage import Faults, Note, Show, Stage, every, notes, played_on
+from tests.test_replay import MindfulNet
 
 MS = NS // 1000
 FREE = Timeline(120.0, NS)
@@ -259,6 +262,33 @@ def test_what_is_frozen_outlasts_a_silence() -> None:
     assert read(stage._engine) == known + 4 > 1 + 4
     stage.play([Freeze(103 * NS)], 140 * NS)
     assert read(stage._engine) == 0
+
+
+# However they are pressed
+
+PRESSES = {press.__name__: press for press in (AnotherTake, LoopThat, VaryThat, Undo, ForgetMe, Freeze)}
+
+
+@settings(deadline=None)
+@for_all(st.lists(st.tuples(st.sampled_from([*PRESSES, "phrase"]), st.integers(50, 3_000)), max_size=12))
+def test_what_is_pressed_does_not_depend_on_when_the_engine_wakes(presses: list[tuple[str, int]]) -> None:
+    heard, now = list(PHRASE), OVER_NS
+    for name, wait_ms in presses:
+        now += wait_ms * MS
+        heard += [PRESSES[name](now)] if name in PRESSES else later(PHRASE, now - NS)
+        now = heard[-1].time_ns
+    heard.append(Panic(now + 3 * NS))
+    prompt, late = (
+        Stage(MindfulNet(), Musicianship(steering=Steering(memory=1.0)), faults).play(heard, heard[-1].time_ns + NS)
+        for faults in (Faults(), Faults(engine_late_ns=LEAD_NS - MS))
+    )
+    assert known_to(late.engine) == known_to(prompt.engine)
+
+
+def known_to(engine: Engine) -> tuple[int, bytes, bytes]:
+    """All of it, to the bit: the network's state depends on all that it has read."""
+    stream = engine._soloist.stream
+    return engine.answers, engine.remembered(), b"" if stream is None else stream.reading.state.tobytes()
 
 
 # Forget me
