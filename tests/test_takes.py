@@ -77,7 +77,7 @@ def remembered(engine: Engine) -> int:
 # Another take
 
 
-@pytest.mark.parametrize("at_ns", [4_600 * MS, 4_700 * MS, 5 * NS, 6 * NS, OVER_NS, 20 * NS])
+@pytest.mark.parametrize("at_ns", [4_800 * MS, 4_900 * MS, 5 * NS, 6 * NS, OVER_NS, 20 * NS])
 def test_another_take_begins_at_once_as_if_there_had_been_none_before(at_ns: int) -> None:
     show = a_stage().play([*PHRASE, AnotherTake(at_ns)], at_ns + 8 * NS)
     first, again = notes(show.sent), begun_from(show, at_ns)
@@ -250,7 +250,7 @@ def test_what_is_frozen_is_where_each_phrase_sets_out_from() -> None:
 @pytest.mark.parametrize("at_ns", [12 * NS, 14 * NS, 15 * NS, 19 * NS])
 def test_in_a_phrase_what_was_before_it_is_frozen_else_all(at_ns: int) -> None:
     known = known_after(3, Freeze(at_ns))
-    before_it = at_ns < 14_500 * MS  # when the answer is decided
+    before_it = at_ns < 14_650 * MS  # when the answer is decided
     assert known[1][1] == 2 * len(PHRASE) and known[2][1] == (2 if before_it else 3) * len(PHRASE)
 
 
@@ -325,7 +325,7 @@ def rounds(played: Sequence[Note], count: int) -> list[Sequence[Note]]:
     return [played[i : i + count] for i in range(0, len(played) - count, count)]
 
 
-@pytest.mark.parametrize("at_ns", [4_600 * MS, 6 * NS, 8 * NS, 30 * NS])
+@pytest.mark.parametrize("at_ns", [4_800 * MS, 6 * NS, 8 * NS, 30 * NS])
 def test_a_loop_is_the_last_answer_again_and_again(at_ns: int) -> None:
     first, played = notes(a_stage().play(PHRASE).sent), a_stage().play([*PHRASE, LoopThat(at_ns), LoopThat(60 * NS)])
     takes = rounds(notes(played.sent), len(first))
