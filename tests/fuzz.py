@@ -113,6 +113,7 @@ CONTROLS = {
     "another": trigger.read(26), "loop": trigger.read(27), "vary": trigger.read(28), "undo": trigger.read(29),
     "forget": trigger.read(30), "freeze": trigger.read(31),
 }  # fmt: skip
+PADS = {bytes((status, 59)) for status in (0x82, 0x92)}  # a control, where it would be sent on
 SOURCES = (
     Time(),
     Time(bpm=100.0),
@@ -159,6 +160,7 @@ def hear(data: bytes) -> None:
     for event in heard:
         assert 0 <= getattr(event, "pitch", 0) < 128 and 0 <= getattr(event, "sixteenths", 0) < 1 << 14
     assert all(frame.command == PANIC or wire.is_channel_message(frame.message) for frame in forwarded)
+    assert not any(frame.message[:2] in PADS for frame in forwarded)
 
 
 def play(example: tuple[Time, list[tuple[int, bytes]]]) -> None:

@@ -38,12 +38,20 @@ def said(by: Hands, *messages: tuple[int, ...]) -> list[Heard]:
     return [event for message in known for event in by.hear(message, 0)]
 
 
-def test_a_note_is_pressed_when_it_goes_down() -> None:
+def test_a_note_is_pressed_each_time_it_begins() -> None:
+    """Some pads never say that they were let go."""
     pad = hands(turn="note 36")
-    strokes = [(0x90, 36, 1), (0xA0, 36, 90), (0x90, 36, 127), (0x80, 36, 0), (0x90, 36, 9), (0x90, 36, 0)]
-    assert said(pad, *strokes) == [Ask(0), Ask(0)]
+    strokes = [(0x90, 36, 1), (0xA0, 36, 90), (0x80, 36, 0), (0x90, 36, 127), (0x90, 36, 9), (0x90, 36, 0)]
+    assert said(pad, *strokes) == [Ask(0), Ask(0), Ask(0)]
     assert all(pad.know(bytes(stroke)) for stroke in strokes)  # and none of them is music
     assert not pad.know(bytes((0x90, 37, 90)))
+
+
+def test_a_pedal_counts_again_when_it_was_let_go_or_its_port_was_away() -> None:
+    pedal = hands(turn=67)
+    assert said(pedal, (0xB0, 67, 127), (0xB0, 67, 127)) == [Ask(0)]
+    pedal.let_go()
+    assert said(pedal, (0xB0, 67, 127)) == [Ask(0)]
 
 
 def test_a_program_is_pressed_each_time() -> None:

@@ -67,5 +67,9 @@ def test_a_knob_in_somebodys_hand_is_not_fought() -> None:
     assert desk.show(at_ms=RESTS_NS // MS) == [bytes((0xB0, 21, 85))]
 
 
+def test_weights_that_know_no_style_leave_its_ring_alone() -> None:
+    assert Lights({"style": trigger.read(20)}, {}, styles=()).show(set(), Steering(), 0) == [bytes((0xB0, 20, 0))]
+
+
 def test_without_presets_or_controls_nothing_is_shown() -> None:
     assert Lights({}, {}).show({"turn"}, Steering(), 0) == [] == Lights({}, {}).off()

@@ -320,6 +320,7 @@ class _Session:
     def _input_lost(self) -> None:
         """What it held is released."""
         now = now_ns()
+        self._hands.let_go()
         self._loop.forward(Frame(now, LET_GO))
         self._inbox.put(InputLost(now))
 

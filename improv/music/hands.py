@@ -27,7 +27,7 @@ from improv.music.events import (
     VaryThat,
 )
 from improv.music.gate import PRESS, Gate
-from improv.music.schedule import CONTROL, NOTE_OFF, NOTE_ON
+from improv.music.schedule import CONTROL, NOTE_OFF, NOTE_ON, is_note_on
 from improv.music.steering import STYLES, Steering
 from improv.music.trigger import CHANNELS, CONTROLLER, NOTE, PROGRAM, Trigger
 
@@ -111,6 +111,10 @@ class Hands:
                 events.append(self._late.popitem()[1]._replace(time_ns=time_ns))
         return events
 
+    def let_go(self) -> None:
+        """What was down is no longer: the port went away. Called on any thread."""
+        self._down.clear()
+
     def _turn(self, name: str, value: int, time_ns: int) -> list[Heard]:
         self._late.pop(name, None)  # before the newer one is on its way
         self.stands[name] = Stand(time_ns, value)
@@ -120,6 +124,14 @@ class Hands:
         self._late[name] = event
         return []
 
+    def _goes_down(self, name: str, message: bytes) -> bool:
+        """Whether it was not down before, where a message tells both."""
+        if message[0] & 0xF0 != CONTROL:
+            return is_note_on(message) or message[0] & 0xF0 == PROGRAM_CHANGE
+        was_down, down = name in self._down, message[2] >= PRESSED
+        (self._down.add if down else self._down.discard)(name)
+        return down and not was_down
+
     def _at(self, name: str, value: int, time_ns: int) -> Heard:
         if name == CLOCK_OFFSET:
             return ClockOffset(time_ns, (value - MIDDLE) * MS)
@@ -128,14 +140,7 @@ class Hands:
         return Steer(time_ns, name, steering.at(name, value / TOP, self._styles))
 
     def _press(self, name: str, message: bytes, time_ns: int) -> list[Heard]:
-        """A program is pressed each time; all else when it goes down."""
-        kind, was_down = message[0] & 0xF0, name in self._down
-        if kind == KEY_PRESSURE:
-            return []
-        down = kind == PROGRAM_CHANGE or (kind != NOTE_OFF and message[2] >= (PRESSED if kind == CONTROL else 1))
-        if kind != PROGRAM_CHANGE:
-            (self._down.add if down else self._down.discard)(name)
-        if not down or was_down or not self._gate.takes(PRESS, time_ns):
+        if not self._goes_down(name, message) or not self._gate.takes(PRESS, time_ns):
             return []
         if name in self._presets:
             return [turn._replace(time_ns=time_ns) for turn in self._presets[name]]

@@ -90,7 +90,7 @@ def at(knob: str, share: float, styles: Sequence[str] = STYLES) -> Value:
 def share(knob: str, value: Value, styles: Sequence[str] = STYLES) -> float:
     """Where on a controller's way a value lies, 0 to 1; 0 for one that it does not come through."""
     if (choices := _choices(knob, styles)) is not None:
-        return choices.index(value) / (len(choices) - 1) if value in choices else 0.0
+        return choices.index(value) / max(1, len(choices) - 1) if value in choices else 0.0
     assert isinstance(value, float | int)
     low, high = RANGES[knob]
     return math.log(value / low, high / low) if knob in _GEOMETRIC else (value - low) / (high - low)
