@@ -57,8 +57,8 @@ class Struck(NamedTuple):
 
 
 class Known(NamedTuple):
-    """Where the network stands, which notes of an answer it has still to hear the end of, what it remembers, and of
-    which exchange it may still be told more. Never written to.
+    """Where the network stands, which notes of an answer it has still to hear the end of, what it remembers, of which
+    exchange it may still be told more, and what the player has played before and since. Never written to.
     """
 
     stream: Stream | None
@@ -66,7 +66,8 @@ class Known(NamedTuple):
     memory: Memory
     exchange: Exchange | None
     heard_from: int
-    heard: tuple[Token, ...] = ()
+    model: tuple[Token, ...]
+    heard: tuple[Token, ...]
 
 
 class Soloist:
@@ -83,7 +84,8 @@ class Soloist:
         self._heard: deque[Token] = deque(maxlen=PHRASE)  # the same, of which the last ones count
         self._model: tuple[Token, ...] = ()  # what is answered
         self._loudness: float | None = None  # of that, in bins of velocity
-        self._quote: Quote | None = None  # of that, once something of it is to be quoted
+        self._theme: tuple[Token, ...] = ()  # what is quoted: that, or the answer that is varied
+        self._quote: Quote | None = None  # of the theme, once something of it is to be quoted
         self._quote_tick = 0  # where it begins
         self._left: set[int] = set()  # pitches of its own that sounded when the answer was over
         self._waiting: list[Sound] = []  # in order
@@ -115,13 +117,15 @@ class Soloist:
         """All that it knows. Between answers."""
         exchange = self._exchange and self._exchange.copy()
         memory = copy.deepcopy(self._reader.memory)
-        return Known(self.stream, frozenset(self._left), memory, exchange, self._heard_from, tuple(self._heard))
+        left, heard = frozenset(self._left), tuple(self._heard)
+        return Known(self.stream, left, memory, exchange, self._heard_from, self._model, heard)
 
     def know(self, known: Known) -> None:
         """From now on it knows that, and nothing else. Between answers."""
         self.stream, self._left = known.stream, set(known.left)
         self._exchange = known.exchange and known.exchange.copy()
-        self._heard_from, self._heard = known.heard_from, deque(known.heard, PHRASE)
+        self._heard_from = known.heard_from
+        self._model, self._heard = known.model, deque(known.heard, PHRASE)
         self._reader.recall(known.memory)
 
     def forget(self) -> None:
@@ -160,11 +164,13 @@ class Soloist:
     def begin(self, turn: Turn, dice: tuple[int, ...], line: Timeline) -> list[NoteOn | NoteOff]:
         """The first note: its `dt` is the silence that really passed, only pitch and velocity are drawn."""
         phrase = self._phrase()
+        varied = self._exchange.answer[1:] if turn.varies and self._exchange is not None else []
         self.settle()
         self._heard_from = self._reader.memory.kept
         stream = self.stream or self._reader.start(round(turn.begin), line)
         self._exchange = Exchange(phrase, stream.last)
         self._answer_to(self._heard)
+        self._theme = tuple(varied) or self._model
         self._heard.clear()
         begin_tick = max(round(turn.begin), stream.last.tick)
         answer = self.answer = Answer(turn, begin_tick, self._belts, self._reader.steering, self._scale)
@@ -187,6 +193,7 @@ class Soloist:
             velocities=self._velocities,
             loudness=self._loudness,
             quoted=self._quoted(answer, stream, on=True),
+            variation=answer.steering.variation,
         )
         self._play(answer, stream, self._reader.draw(stream, limits, line), line)
         return self._ripe(answer, line)
@@ -301,14 +308,16 @@ class Soloist:
             velocities=self._velocities,
             loudness=self._loudness,
             quoted=quoted,
+            variation=answer.steering.variation,
         )
 
     def _quoted(self, answer: Answer[Stream], stream: Stream, on: bool) -> Token | None:
-        """What comes next in the phrase, in so many ticks; None: nothing, or nothing is quoted."""
+        """What comes next in the theme, in so many ticks; None: nothing, or nothing is quoted."""
         if answer.steering.variation == 1.0 or not answer.pitches.any():
             return None
         if self._quote is None:
-            self._quote = Quote(self._model, answer.pitches, answer.steering.register)
+            above = 0 if answer.turn.varies else answer.steering.register
+            self._quote = Quote(self._theme, answer.pitches, above)
         played = stream.last._replace(tick=stream.last.tick - self._quote_tick) if answer.notes else None
         token = self._quote.next(played, stream.held, on)
         return token and token._replace(tick=max(0, token.tick + self._quote_tick - stream.last.tick))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from difflib import SequenceMatcher
 
 import numpy as np
 import pytest
@@ -169,6 +170,20 @@ def test_a_variation_begins_when_the_answer_is_over(at_ns: int) -> None:
     assert read(show.engine) == 1 + len(PHRASE) + 2 * len(played)  # it has heard both
 
 
+def likeness(stage: Stage, heard: Sequence[Heard], at_ns: int) -> float:
+    """Of what is played from a moment on to what was played before, by pitches in order: 1 is the same."""
+    played = notes(stage.play(heard, at_ns + 12 * NS).sent)
+    before, after = ([note.pitch for note in played if (note.on.sent_ns >= at_ns) == later] for later in (False, True))
+    return SequenceMatcher(None, before, after, autojunk=False).ratio()
+
+
+def test_a_variation_is_like_the_answer_and_yet_another() -> None:
+    stages = [Stage(lively(), Musicianship(seed=seed)) for seed in range(24)]
+    varied = [likeness(stage, [*PHRASE, VaryThat(OVER_NS)], OVER_NS) for stage in stages[:12]]
+    asked = [likeness(stage, [*PHRASE, Ask(OVER_NS)], OVER_NS) for stage in stages[12:]]
+    assert min(varied) > max(asked) and np.mean(varied) > np.mean(asked) + 0.3 and max(varied) < 1
+
+
 def test_a_variation_is_undone_like_an_answer_and_taken_again_as_one() -> None:
     stage = a_stage()
     stage.play([*PHRASE, VaryThat(9 * NS), AnotherTake(11 * NS)], 20 * NS)
@@ -292,6 +307,12 @@ def known_to(engine: Engine) -> tuple[int, bytes, bytes]:
 
 
 # Forget me
+
+
+def test_what_is_forgotten_is_not_quoted() -> None:
+    stage = Stage(lively(), Musicianship(steering=Steering(variation=0.0)))
+    stage.play([*PHRASE, ForgetMe(OVER_NS)], OVER_NS)
+    assert not stage._engine._soloist._model
 
 
 def test_forgotten_is_all_that_was_heard() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -24,6 +24,7 @@ TAIL_S = 2  # the last notes sound on for at most so long
 FASTER = 2  # times the player's spacing: its chords come at most so fast
 MORE_VOICES = 2  # than the player's
 LAST_TICKS = 2  # room for a lean and for the shortest note, before the last moment
+VARIED = 0.3  # the `variation` of one answer from the one before
 BEYOND = 12  # semitones below and above what the player touched
 
 S = TypeVar("S")
@@ -107,7 +108,8 @@ class Answer(Generic[S]):
 
     def steer(self, steering: Steering, scale: Scale | None) -> None:
         """What is still to be decided is to be so. `length` is that of the turn, which was decided before."""
-        self.steering, self.scale = steering, scale
+        self.steering = replace(steering, variation=VARIED) if self.turn.varies else steering
+        self.scale = scale
         low, high = register(self.turn.manner, steering.register, self.belts)
         self.pitches = np.ones(PITCHES, bool) if scale is None else np.array(scale.pitches)
         self.pitches[:low] = False

@@ -62,6 +62,7 @@ class Limits(NamedTuple):
     velocities: int = codec.VELOCITIES
     loudness: float | None = None
     quoted: Token | None = None
+    variation: float = 1.0  # what is left for all else
 
     @property
     def gap(self) -> tuple[int, int]:
@@ -140,7 +141,7 @@ class Reader:
         if self.memory.strength:
             logp = mixed(logp, allowed, self.memory.which(stream.runs, stream.last))
         if limits.quoted is not None:
-            logp = self._quoting(logp, allowed, limits.quoted.what)
+            logp = _quoting(logp, allowed, limits.quoted.what, limits.variation)
         what = draw(logp, allowed, self._sampling, self._rng.random())
         if what >= codec.OFF:
             return Token(tick, what, codec.NO_VELOCITY)
@@ -149,7 +150,8 @@ class Reader:
         if self._stiffness and limits.loudness is not None:
             logp = logp + self._stiffness * (self._bins - limits.loudness) ** 2
         if limits.quoted is not None and limits.quoted.what == what:
-            logp = self._quoting(logp, choices, min(limits.quoted.velocity, limits.velocities - 1))
+            loudest = limits.velocities - 1
+            logp = _quoting(logp, choices, min(limits.quoted.velocity, loudest), limits.variation)
         velocity = draw(logp, choices, self._sampling, self._rng.random())
         return Token(tick, what, velocity)
 
@@ -180,7 +182,7 @@ class Reader:
             if self.steering.density != 1.0:
                 logp = logp + self._pull
             if limits.quoted is not None:
-                logp = self._quoting(logp, choices, codec.dt_bin(limits.quoted.tick))
+                logp = _quoting(logp, choices, codec.dt_bin(limits.quoted.tick), limits.variation)
             bin_ = draw(logp, choices, self._sampling, self._rng.random())
         start, width = codec.dt_range(bin_)
         residue = int(self._rng.random() * width) if width > 1 else 0
@@ -188,13 +190,6 @@ class Reader:
             residue = limits.quoted.tick - start
         ticks = min(max(start + residue, least), most)
         return max(ticks, after) if ticks >= gap else ticks  # a bin may begin before the gap ends
-
-    def _quoting(self, logp: np.ndarray, choices: np.ndarray, quoted: int) -> np.ndarray:
-        """Log-probabilities of the `choices` where the one that is quoted has a share of 1 - variation."""
-        variation = self.steering.variation
-        votes = np.zeros(len(logp))
-        votes[quoted] = (1 - variation) / max(variation, NOTHING)
-        return mixed(logp, choices, votes)
 
     def _allowed(self, stream: Stream, limits: Limits, ticks: int) -> np.ndarray:
         mask = codec.allowed(stream.held, stream.last.what, ticks)
@@ -205,3 +200,10 @@ class Reader:
         if not limits.off or ticks < limits.off_from:
             mask[codec.OFF :] = False
         return mask.nonzero()[0]
+
+
+def _quoting(logp: np.ndarray, choices: np.ndarray, quoted: int, variation: float) -> np.ndarray:
+    """Log-probabilities of the `choices` where the one that is quoted has a share of 1 - variation."""
+    votes = np.zeros(len(logp))
+    votes[quoted] = (1 - variation) / max(variation, NOTHING)
+    return mixed(logp, choices, votes)
