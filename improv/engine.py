@@ -54,7 +54,7 @@ from improv.music.looper import Looper
 from improv.music.steering import INFERRED, Steering, turned
 from improv.music.timeline import NS, TICKS_PER_BEAT, Timeline
 from improv.music.trade import Trade
-from improv.music.turns import Listener, Phrase, TurnRules
+from improv.music.turns import CHORD_NS, Listener, Phrase, TurnRules
 from improv.net.hearing import Hearing
 from improv.net.stream import Net, Reader
 from improv.soloist import Soloist
@@ -71,6 +71,13 @@ class Due(NamedTuple):
 
     time_ns: int
     act: Act
+
+
+class Broken(NamedTuple):
+    """An answer that the player broke off: to what, and how much of it was left."""
+
+    again: Again
+    left_ns: int
 
 
 @dataclass(frozen=True)
@@ -121,6 +128,8 @@ class Engine:
         self._next_turn: Again | None = None  # asked for as well, but not before the answer is over
         self._turn: Turn | None = None  # decided; it begins as soon as all that was heard is read
         self._decided_ns = 0
+        self._straggles_until_ns = 0  # who asks with his last chord may be late with some of it
+        self._broken: Broken | None = None
         self._now = 0
         self._since_ns = 0  # nothing more is decided for before then
         self._active_ns = 0  # when something was last heard or played
@@ -230,7 +239,7 @@ class Engine:
         end_beat = self._trade.end_beat(line)
         if end_beat is not None:
             return max(self._cue.before_ns(end_beat, line), self._since_ns)
-        silent_ns = self._listener.deadline()
+        silent_ns = self._listener.deadline(interrupts=self._broken is not None)
         return None if silent_ns is None else self._cue.decision_ns(max(silent_ns, self._since_ns), line)
 
     def _plan_due_ns(self) -> int | None:
@@ -300,7 +309,12 @@ class Engine:
     def _hear_note(self, note: NoteOn) -> list[Played]:
         played = self._begin_time(note.time_ns)
         if self._playing and not self._trade.machine_plays and not self._looper.on:
+            if note.time_ns < self._straggles_until_ns:
+                self._hear_player(note)
+                return played
+            broken = self._broken_off(note.time_ns)
             played += self._yield(note.time_ns, release_ns=RELEASE_NS)
+            self._broken = broken
         line = self.line
         assert line is not None
         if self._trade.hears(line, note.time_ns) and not (self._playing and self._looper.on):
@@ -311,6 +325,14 @@ class Engine:
             self._hear_player(note)
             self._listener.note(note.time_ns, note.pitch, self._damper.voices, line.position(note.time_ns))
         return played
+
+    def _broken_off(self, time_ns: int) -> Broken | None:
+        """What is left of the answer, where it is more than a note."""
+        answer, again, line = self._soloist.answer, self._takes.again, self.line
+        if answer is None or again is None or line is None:
+            return None
+        left_ns = line.time_ns(answer.turn.end) - time_ns
+        return Broken(again, left_ns) if left_ns > answer.turn.manner.spacing_ns else None
 
     def _hear_player(self, event: NoteOn | NoteOff | Pedal) -> None:
         if self._damper.moves(event):
@@ -391,6 +413,7 @@ class Engine:
     def _turn_over(self, now: int) -> list[Played]:
         """The player's turn is over: because he fell silent, because he asked, or because his bars are."""
         ask, self._asked = self._asked, None
+        broken, self._broken = self._broken if self._listener.brushed else None, None
         phrase, line = self._listener.phrase(), self.line
         assert line is not None
         self._begin_phrase(now)
@@ -401,7 +424,11 @@ class Engine:
             self._turn = self._trade_turn(now, phrase, line)
         elif ask is not None or (phrase is not None and self._listener.deserves_answer(phrase)):
             self._turn = self._cue.turn(now, phrase, ask or Ask(now), line, self._steering.length)
+        elif broken is not None:  # by a brush of the keys: it goes on
+            again = broken.again
+            self._turn = self._cue.turn(now, again.phrase, Ask(now, like_ns=broken.left_ns), line)
         if self._turn is not None:
+            self._straggles_until_ns = now + CHORD_NS if ask is not None else 0
             self._hearing.end_all(now, line)
             self._takes.begin_answer(self._moment(), again)
             self._decided_ns = now
@@ -483,7 +510,7 @@ class Engine:
 
     def _yield(self, time_ns: int, before: Timeline | None = None, release_ns: int = 0) -> list[Played]:
         """Give the turn back: what is due later never happens, what sounds is released."""
-        self._asked = None
+        self._asked = self._broken = None
         self._trade.lapse()
         return self._break_off(time_ns, before or self.line, release_ns)
 

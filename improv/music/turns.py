@@ -13,6 +13,7 @@ from improv.music.timeline import NS
 
 CHORD_NS = 50_000_000  # onsets this close are one chord
 UNKNOWN_SPACING_NS = NS // 2  # until two chords were heard
+BRUSH_NS = 60_000_000  # a key that is down for less, and nothing else, was brushed
 
 
 @dataclass(frozen=True)
@@ -84,17 +85,24 @@ class Listener:
     def spacing_ns(self) -> int:
         return int(median(self._spacings)) if self._spacings else UNKNOWN_SPACING_NS
 
-    def deadline(self) -> int | None:
+    @property
+    def brushed(self) -> bool:
+        """Whether all there is of a phrase is a note or two, hardly touched."""
+        few = 0 < self._notes < self._rules.least_notes and not self._spacings and not self._held
+        return few and self._changed_ns - self._chord_ns < BRUSH_NS
+
+    def deadline(self, interrupts: bool = False) -> int | None:
         """When the phrase is over if nothing more happens; None while there is none.
 
-        The wait counts from the last chord's onset: one that was held for long needs little silence after it.
+        The wait counts from the last chord's onset: one that was held for long needs little silence after it. Where
+        the phrase `interrupts` an answer and is but a brush, nothing is waited for.
         """
         if self._begin_ns is None:
             return None
         rules = self._rules
         if self._held:
             return self._changed_ns + round(rules.stuck_s * NS)
-        due_ns = self._chord_ns + round(rules.silence * self._usual_ns())
+        due_ns = self._chord_ns + (0 if interrupts and self.brushed else round(rules.silence * self._usual_ns()))
         earliest_ns, latest_ns = (
             self._changed_ns + round(silence_s * NS)
             for silence_s in (rules.shortest_silence_s, rules.longest_silence_s)
