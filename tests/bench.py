@@ -34,7 +34,7 @@ from improv.music.events import NoteOn
 from improv.net import codec, weights
 from improv.net.memory import NO_RUNS, Memory, mixed
 from improv.net.stepper import GRAPHS, Stepper
-from tests import bench_time, jack
+from tests import bench_knobs, bench_time, jack
 from tests.figures import Figure, Section, both
 from tests.jack import Daemon, Env, Phrase, Player, loads
 from tests.observer import Stamped, sound
@@ -431,6 +431,8 @@ def measure() -> Iterator[Figure]:
     print(f"one event (weights {WEIGHTS})", flush=True)
     yield from one_event(WEIGHTS)
     yield from remembering()
+    print("steering", flush=True)
+    yield from bench_knobs.steering(WEIGHTS)
     try:
         with jack.server() as env:
             for title, section in LIVE:
