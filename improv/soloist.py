@@ -306,6 +306,7 @@ class Soloist:
             off=voices > 0,
             pitches=answer.pitches,
             velocities=self._velocities,
+            pull=answer.flow.pull(last, answer.steering.density),
             loudness=self._loudness,
             quoted=quoted,
             variation=answer.steering.variation,

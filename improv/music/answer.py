@@ -10,6 +10,7 @@ from typing import Generic, NamedTuple, TypeVar
 import numpy as np
 
 from improv.music.belts import Belts
+from improv.music.flow import Flow
 from improv.music.grid import Grid
 from improv.music.scale import PITCHES, Scale
 from improv.music.steering import Steering
@@ -27,6 +28,8 @@ LAST_TICKS = 2  # room for a lean and for the shortest note, before the last mom
 VARIED = 0.3  # the `variation` of one answer from the one before
 BEYOND = 12  # semitones below and above what the player touched
 
+LEAST_S = 0.1  # of a phrase, whose notes are counted
+
 S = TypeVar("S")
 
 
@@ -38,12 +41,14 @@ class Manner(NamedTuple):
     high: int = 72
     voices: int = 4
     lean_ticks: float = 0.0  # how far after the ticks he plays, on average
+    notes_per_s: float = 2.0
 
     @classmethod
     def of(cls, phrase: Phrase | None) -> Manner:
         if phrase is None:
             return cls()
-        return cls(phrase.spacing_ns, phrase.low, phrase.high, phrase.voices, phrase.lean_ticks)
+        notes_per_s = phrase.notes / max(phrase.length_ns / NS, LEAST_S)
+        return cls(phrase.spacing_ns, phrase.low, phrase.high, phrase.voices, phrase.lean_ticks, notes_per_s)
 
 
 def register(manner: Manner, above: int, belts: Belts) -> tuple[int, int]:
@@ -93,6 +98,7 @@ class Answer(Generic[S]):
     scale: Scale | None = None  # to which all that it strikes belongs
     pitches: np.ndarray = field(init=False)  # bool [128]: which it may strike
     most_voices: int = field(init=False)
+    flow: Flow = field(init=False)
     latest: float = field(init=False)  # nothing sounds after this place
     onset_tick: int = field(init=False)  # of the last note planned
     chord_tick: int = field(init=False)  # of the first note of its chord
@@ -104,6 +110,7 @@ class Answer(Generic[S]):
     def __post_init__(self) -> None:
         self.onset_tick = self.chord_tick = self.begin_tick
         self.latest = self.turn.end if self.turn.exact else math.inf
+        self.flow = Flow(self.turn.manner.notes_per_s, self.begin_tick, self.turn.ticks_per_s)
         self.steer(self.steering, self.scale)
 
     def steer(self, steering: Steering, scale: Scale | None) -> None:
@@ -168,6 +175,7 @@ class Answer(Generic[S]):
         return self.position(tick) > self.turn.begin + EARLIEST * (self.turn.end - self.turn.begin)
 
     def strike(self, tick: int) -> None:
+        self.flow.strike(tick)
         self.onset_tick = tick
         if tick > self.chord_tick + self._chord_ticks:
             self.chord_tick = tick

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -17,8 +16,7 @@ from improv.net.sampler import Sampling, draw
 from improv.net.stepper import Reading
 
 UNKNOWN = 0  # of a style or a player
-PULL = 1.0
-SHORT = 8  # ticks: shorter waits, as in a chord, stay as likely as they are
+LOG_WAITS = np.log1p(codec.DT_START / 8)  # of each dt bin; those within a chord hardly differ
 NEAR = 1.5  # bins of velocity: the deviation from that where it is followed wholly
 EVERY_PITCH = np.ones(codec.PITCHES, bool)
 
@@ -47,8 +45,8 @@ class Limits(NamedTuple):
     """What the next token may be, between `least` and `most` ticks on: a note-on (of some pitches, bool [128], and the
     softest so many bins of velocity) less than `chord` ticks on, or `on_from` or more; a note-off `off_from` or more.
 
-    Near which bin of velocity the player plays, and what comes next in the phrase that is quoted, in so many ticks
-    instead of at a tick: both are but inclinations.
+    The rest are inclinations: to shorter waits (`music.flow`), to the player's bin of velocity, and to what comes next
+    in the phrase that is quoted, in so many ticks instead of at a tick.
     """
 
     least: int = 0
@@ -60,6 +58,7 @@ class Limits(NamedTuple):
     off: bool = True
     pitches: np.ndarray = EVERY_PITCH
     velocities: int = codec.VELOCITIES
+    pull: float = 0.0
     loudness: float | None = None
     quoted: Token | None = None
     variation: float = 1.0  # what is left for all else
@@ -92,8 +91,6 @@ class Reader:
         self._sampling = Sampling(steering.temperature, steering.top_p)
         self._style = codec.style_index(steering.style)
         self.memory.strength = steering.memory
-        # Added to the log-probabilities of the waits, and of the velocities around the player's.
-        self._pull = -PULL * math.log(steering.density) * np.log1p(codec.DT_START / SHORT)
         self._stiffness = -0.5 * (steering.velocity_follow / NEAR) ** 2
 
     def recall(self, memory: Memory) -> None:
@@ -179,8 +176,8 @@ class Reader:
             logp = stream.reading.dt
             if self.memory.strength:
                 logp = mixed(logp, choices, self.memory.when(stream.runs))
-            if self.steering.density != 1.0:
-                logp = logp + self._pull
+            if limits.pull:
+                logp = logp - limits.pull * LOG_WAITS
             if limits.quoted is not None:
                 logp = _quoting(logp, choices, codec.dt_bin(limits.quoted.tick), limits.variation)
             bin_ = draw(logp, choices, self._sampling, self._rng.random())
