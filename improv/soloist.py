@@ -139,13 +139,14 @@ class Soloist:
             self._exchange.mark(good)
 
     def settle(self) -> None:
-        """What the player thinks of the last exchange is remembered, and of an answer that he likes the answer."""
+        """What the player thinks of the last exchange is heeded: what he likes is remembered once more, and lasts."""
         exchange, self._exchange = self._exchange, None
         if exchange is None or not exchange.regard:
             return
         memory = self._reader.memory
-        memory.regard(exchange.phrase, exchange.regard)
-        if exchange.regard > 0:
+        if exchange.regard < 0:
+            memory.regard(exchange.phrase, exchange.regard)
+        else:
             runs = NO_RUNS if self.stream is None else self.stream.runs
             runs = memory.learn(runs, exchange.phrase, exchange.answer, exchange.regard)
             self.stream = self.stream and self.stream._replace(runs=runs)

@@ -14,7 +14,7 @@ from improv.music.events import Heard, Mark, NoteOff, NoteOn
 from improv.music.steering import Steering
 from improv.music.timeline import NS
 from improv.net.codec import OFF, Token
-from improv.net.memory import BEST, EVENTS, MOST_LEARNT, NO_RUNS, ROW, WORTH, Memory, read, spelled
+from improv.net.memory import BEST, EVENTS, MOST_LEARNT, NO_RUNS, PLAYED, ROW, WORTH, Memory, read, spelled
 from tests.nets import lively
 from tests.stage import Note, Stage, notes
 from tests.test_memory import BEGINNING, LICK, Listening, line
@@ -49,7 +49,7 @@ def test_only_the_events_of_those_numbers_count_for_more() -> None:
 
 
 def test_what_is_forgotten_already_has_no_regard() -> None:
-    played = Listening().hears(line([40 + i % 2 for i in range(EVENTS // 2 + 8)]))
+    played = Listening().hears(line([40 + i % 2 for i in range(PLAYED // 2 + 8)]))
     played.memory.regard(range(20), BEST)
     assert np.count_nonzero(played.memory._regards) == 4
 
@@ -73,10 +73,21 @@ def test_what_the_player_plays_next_does_not_follow_from_an_answer_that_was_lear
     assert told(Listening().hears([*ANSWER, *line((30, 41), begin=400)]), ANSWER)[30]
 
 
+def test_what_is_liked_lasts_longer_than_what_was_played_since() -> None:
+    played = Listening().hears(line(LICK))
+    played.runs = played.memory.learn(played.runs, range(played.memory.kept), [played.last, *ANSWER], 1)
+    played.hears(line([30 + i % 2 for i in range(PLAYED // 2)], begin=1000))
+    assert told(played, [*line(LICK, begin=90_000), ANSWER[0]]).argmax() == ANSWER[1].what
+    assert told(played, line(LICK[:5], begin=90_000)).argmax() == LICK[5]
+    for _ in range(30):  # until enough is liked that came after it
+        played.memory.learn(played.runs, range(played.memory.kept - 40, played.memory.kept), [played.last], 1)
+    assert not told(played, line(LICK[:5], begin=90_000))[LICK[5]]
+
+
 def test_of_a_long_answer_the_end_is_learnt() -> None:
-    memory, endless = Memory(1.0), line([40 + i % 40 for i in range(EVENTS)])
+    memory, endless = Memory(1.0), line([40 + i % 40 for i in range(PLAYED)])
     memory.learn(NO_RUNS, range(0), endless, 1)
-    assert memory.kept == MOST_LEARNT
+    assert memory._liked.count == MOST_LEARNT and memory.kept == 0
 
 
 def test_what_is_kept_of_a_memory_makes_one_that_votes_alike() -> None:
@@ -93,11 +104,11 @@ def test_what_is_kept_of_a_memory_makes_one_that_votes_alike() -> None:
 
 
 def test_a_full_memory_is_kept_from_its_oldest_event_on() -> None:
-    played = Listening().hears(line(np.random.default_rng(1).integers(30, 90, EVENTS).tolist()))
+    played = Listening().hears(line(np.random.default_rng(1).integers(30, 90, PLAYED).tolist()))
     kept = played.memory.remembered()
-    assert len(kept) == EVENTS * ROW.size
+    assert len(kept) == PLAYED * ROW.size
     assert [what for what, *_ in ROW.iter_unpack(kept)][-2:] == [played.last.what - OFF, played.last.what]
-    assert [begins for _, _, begins, _ in ROW.iter_unpack(kept)] == [1] + [0] * (EVENTS - 1)
+    assert [begins for _, _, begins, _ in ROW.iter_unpack(kept)] == [1] + [0] * (PLAYED - 1)
 
 
 def test_what_is_played_after_it_was_loaded_begins_a_run() -> None:
@@ -111,7 +122,7 @@ def test_what_is_played_after_it_was_loaded_begins_a_run() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "\u00e9", "AAA", spelled(b"123"), spelled(bytes((60, 128, 0, 0))), spelled(bytes((60, 0, 2, 0))),
+        "\u00e9", "AAA", spelled(b"123"), spelled(bytes((60, 128, 0, 0))), spelled(bytes((60, 0, 4, 0))),
         spelled(bytes((60, 0, 1, 3))), spelled(bytes((60, 0, 1, 0x80))), spelled(bytes(ROW.size * (EVENTS + 1))),
     ],
 )  # fmt: skip
@@ -171,7 +182,7 @@ def test_a_good_exchange_is_remembered_both_sides(time_ns: int) -> None:
         event for note in first for event in ((note.on.sent_ns, 1, note.pitch), (note.off.sent_ns, 0, note.pitch))
     ]
     rows = list(ROW.iter_unpack(engine.remembered()))
-    assert [regard for *_, regard in rows[: 2 * PHRASE]] == [1] * PHRASE + [0] * PHRASE
+    assert [regard for *_, regard in rows[: 2 * PHRASE]] == [0] * 2 * PHRASE
     learnt = [what for what, *_ in rows[2 * PHRASE :]]
     assert [what for what, *_ in rows[:PHRASE]] == learnt[:PHRASE]  # the phrase, and then the answer as it sounded
     assert sorted(learnt[PHRASE:]) == sorted(pitch if on else OFF + pitch for _, on, pitch in answer)
@@ -211,7 +222,9 @@ def test_of_an_answer_that_was_cut_short_what_sounded_is_remembered() -> None:
 
 
 def test_the_end_of_a_session_settles_what_was_marked_last() -> None:
-    assert regards(session(good(2 * PAUSE_NS))[1])[PHRASE : 2 * PHRASE] == [1] * PHRASE
+    rows = list(ROW.iter_unpack(session(good(2 * PAUSE_NS))[1].remembered()))
+    learnt = [(what, regard) for what, _, _, regard in rows[2 * PHRASE :]]
+    assert learnt[:PHRASE] == [(what, 1) for what, *_ in rows[PHRASE : 2 * PHRASE]] and len(learnt) > PHRASE
 
 
 def quoted(answer: Sequence[int], model: Sequence[int]) -> int:

@@ -16,7 +16,7 @@ from improv.music.steering import Steering
 from improv.music.timeline import NS, Timeline
 from improv.net import codec
 from improv.net.codec import NO_VELOCITY, OFF, Token
-from improv.net.memory import ELSEWHERE, EQUAL, EVENTS, LONGEST, NO_RUNS, SHORTEST, TIMES, Memory, mixed
+from improv.net.memory import ELSEWHERE, EQUAL, LONGEST, NO_RUNS, PLAYED, SHORTEST, TIMES, Memory, mixed
 from improv.net.stream import Limits, Reader
 from tests.nets import FlatNet, MadNet, lively
 from tests.stage import Stage, notes
@@ -99,8 +99,8 @@ def test_runs_shorter_than_the_shortest_say_nothing_and_the_longest_are_all_alik
 
 
 def test_the_oldest_is_forgotten() -> None:
-    rare, common = line((30, 41, 35, 47)), [60 + 7 * i % 11 for i in range(EVENTS // 2)]
-    filled = Listening().hears([*rare, *line(common[: EVENTS // 2 - 8], begin=100), *line((30, 41, 35), begin=50_000)])
+    rare, common = line((30, 41, 35, 47)), [60 + 7 * i % 11 for i in range(PLAYED // 2)]
+    filled = Listening().hears([*rare, *line(common[: PLAYED // 2 - 8], begin=100), *line((30, 41, 35), begin=50_000)])
     assert filled.which[47] > 0
     over = Listening().hears([*rare, *line(common, begin=100), *line((30, 41, 35), begin=50_000)])
     assert over.which[47] == 0
@@ -117,7 +117,7 @@ def test_what_is_followed_is_not_remembered() -> None:
     assert np.flatnonzero(played.memory.which(runs, last)).tolist() == [LICK[3]]
 
 
-@pytest.mark.parametrize("before", [0, EVENTS])
+@pytest.mark.parametrize("before", [0, PLAYED])
 def test_nothing_follows_what_was_played_last(before: int) -> None:
     """Even where the machine quotes it to its end; in a full memory the oldest event stands there."""
     played = Listening().hears([*line([40 + i % 2 for i in range(before // 2)]), *line(LICK, begin=50_000)])

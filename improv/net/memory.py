@@ -4,9 +4,9 @@ A variable-order Markov memory, as the Continuator's (Pachet 2003), that votes i
 events were played before, what followed there counts beside the network's probability of 1 in all. An event is known
 by its interval from the one before and by whether a note begins or ends, so a lick is known in any key.
 
-What the player plays is remembered as he plays it, and of the machine's only answers that he likes (`learn`). How long
-the run of events that ends at each remembered one agrees with the last ones, `runs` (uint8 [EVENTS]), is kept by
-whoever asks.
+What the player plays is remembered as he plays it; what he likes, the machine's answers as well, once more in places of
+its own, where it lasts (`learn`). How long the run of events that ends at each remembered one agrees with the last
+ones, `runs` (uint8 [EVENTS]), is kept by whoever asks.
 """
 
 from __future__ import annotations
@@ -21,7 +21,11 @@ import numpy as np
 from improv.net import codec
 from improv.net.codec import Token
 
-EVENTS = 4096  # that are remembered, the last ones: some 2,000 notes
+PLAYED = 4096  # events that are remembered, the last ones: some 2,000 notes
+LIKED = 1024  # beside these
+EVENTS = PLAYED + LIKED
+AFTER = np.arange(1, EVENTS + 1)  # each place
+AFTER[PLAYED - 1], AFTER[EVENTS - 1] = 0, PLAYED
 SHORTEST, LONGEST = 2, 16  # runs that count, and that are told from longer ones
 # Chosen on validation pieces of both sets of weights (docs/training.md).
 EQUAL = 8  # a run of so many events counts as much as the network; twice as many eight times as much
@@ -33,12 +37,13 @@ OFFS, UNISON = 256, 128  # of a step: a note ends; the interval is 0
 BEGINS = 2 * OFFS  # instead of a step: nothing led to this event
 WORTH = (0.0, 0.5, 1.0, 2.0, 4.0)  # what an event's votes count for, from the worst regard to the best
 BEST = len(WORTH) // 2
-MOST_LEARNT = EVENTS // 4  # of one answer
-ROW = struct.Struct("BBBb")  # of what is kept of a memory: what, dt bin, whether it begins a run, regard
+MOST_LEARNT = LIKED // 2  # of one phrase or answer
+ROW = struct.Struct("BBBb")  # of what is kept of a memory: what, dt bin, whether it begins a run and is liked, regard
+FIRST, FAVOURED = 1, 2  # of the third: it begins a run; it is liked
 
 
 class Memory:
-    """The last `EVENTS` of the player, and `strength`, 0 to 1, of what they say."""
+    """The last events of the player, and of what he likes, and `strength`, 0 to 1, of what they say."""
 
     def __init__(self, strength: float = 0.0, remembered: bytes = b"") -> None:
         self.strength = strength
@@ -48,26 +53,35 @@ class Memory:
         self._whats = np.zeros(EVENTS, np.int16)
         self._dts = np.zeros(EVENTS, np.int16)
         self._regards = np.zeros(EVENTS, np.int8)
-        self._counts = np.zeros(EVENTS)  # what the votes of each are multiplied by
-        self.kept = 0  # events in all: the last `EVENTS` of them are still there
+        self._counts = np.zeros(EVENTS, np.float32)  # what the votes of each are multiplied by
+        self._played, self._liked = _Ring(0, PLAYED), _Ring(PLAYED, LIKED)
         self._last: Token | None = None  # of the player's own; None: nothing led to his next
         before = 0
-        for what, dt, begins, regard in ROW.iter_unpack(remembered):
-            self._put(BEGINS if begins else _step(before, what), what, dt, regard)
+        for what, dt, kind, regard in ROW.iter_unpack(remembered):
+            ring = self._liked if kind & FAVOURED else self._played
+            self._put(ring, BEGINS if kind & FIRST else _step(before, what), what, dt, regard)
             before = what
+
+    @property
+    def kept(self) -> int:
+        """How many events of the player's were kept in all. The last `PLAYED` of them are still there."""
+        return self._played.count
 
     def remembered(self) -> bytes:
         """All of it, to make another one of, which begins a new run; `ROW` after `ROW`, the oldest first."""
-        places = self._places(range(self.kept))
-        begins = self._steps[places] == BEGINS
-        begins[:1] = True  # what led to the oldest is forgotten
-        columns = (self._whats[places], self._dts[places], begins, self._regards[places])
+        return self._rows(self._played, 0) + self._rows(self._liked, FAVOURED)
+
+    def _rows(self, ring: _Ring, kind: int) -> bytes:
+        places = ring.places(range(ring.count))
+        first = self._steps[places] == BEGINS
+        first[:1] = True  # what led to the oldest is forgotten
+        columns = (self._whats[places], self._dts[places], first * FIRST + kind, self._regards[places])
         return np.stack(columns, axis=1).astype(np.uint8).tobytes()
 
     def follow(self, runs: np.ndarray, last: Token, token: Token) -> np.ndarray:
         """The runs after `token`, whoever played it."""
         longer = np.empty_like(runs)
-        longer[0], longer[1:] = runs[-1], runs[:-1]
+        longer[1:], longer[0], longer[PLAYED] = runs[:-1], runs[PLAYED - 1], runs[-1]
         np.minimum(longer + 1, LONGEST, out=longer, casting="unsafe")
         longer *= self._steps == _step(last.what, token.what)
         return longer
@@ -78,52 +92,45 @@ class Memory:
         """
         last, self._last = self._last, token
         if last is None:
-            place = self._put(BEGINS, token.what, 0)
+            place = self._put(self._played, BEGINS, token.what, 0)
         else:
-            place = self._put(_step(last.what, token.what), token.what, codec.dt_bin(token.tick - last.tick))
+            dt = codec.dt_bin(token.tick - last.tick)
+            place = self._put(self._played, _step(last.what, token.what), token.what, dt)
         runs = runs.copy()
         runs[place] = 0
         return runs
 
     def regard(self, phrase: range, regard: int) -> None:
         """From now on the events of those numbers (`kept`) count for more, or for less: `-BEST` to `BEST`."""
-        places = self._places(phrase)
+        places = self._played.places(phrase)
         self._regards[places] = regard
         self._counts[places] = WORTH[regard + BEST] * (self._steps[places] != BEGINS)
-        self._hide_next()
+        self._counts[self._played.next] = 0.0
 
     def learn(self, runs: np.ndarray, phrase: range, answer: Sequence[Token], regard: int) -> np.ndarray:
-        """Remember how a phrase ended and what was answered, as one run; the first of `answer` is what it came after.
-
-        Gives the runs with these.
+        """Remember a phrase, by its numbers, and what was answered, as one run, among what is liked; the first of
+        `answer` is what it came after. Gives the runs with these.
         """
-        ends = self._places(phrase[-LONGEST:])
-        lengths = np.minimum(runs[ends], np.arange(len(ends)) + 1)  # those of the phrase where it stands already
-        rows = list(zip(self._whats[ends].tolist(), self._dts[ends].tolist(), lengths.tolist(), strict=True))
+        places = self._played.places(phrase[-MOST_LEARNT:])
+        lengths = np.minimum(runs[places], np.arange(len(places)) + 1)  # those of the phrase where it stands already
+        rows = list(zip(self._whats[places].tolist(), self._dts[places].tolist(), lengths.tolist(), strict=True))
         told = list(pairwise(answer))[-MOST_LEARNT:]
         rows += [(token.what, codec.dt_bin(token.tick - last.tick), 0) for last, token in told]
         runs, before = runs.copy(), None
         for what, dt, length in rows:
-            runs[self._put(BEGINS if before is None else _step(before, what), what, dt, regard)] = length
+            step = BEGINS if before is None else _step(before, what)
+            runs[self._put(self._liked, step, what, dt, regard)] = length
             before = what
-        self._last = None
         return runs
 
-    def _put(self, step: int, what: int, dt: int, regard: int = 0) -> int:
+    def _put(self, ring: _Ring, step: int, what: int, dt: int, regard: int = 0) -> int:
         """In the place of the oldest; gives the place."""
-        place, self.kept = self.kept % EVENTS, self.kept + 1
+        place = ring.next
+        ring.count += 1
         self._steps[place], self._whats[place], self._dts[place], self._regards[place] = step, what, dt, regard
         self._counts[place] = 0.0 if step == BEGINS else WORTH[regard + BEST]
-        self._hide_next()
+        self._counts[ring.next] = 0.0  # what is oldest never came after what is newest
         return place
-
-    def _hide_next(self) -> None:
-        """The oldest, whose place is the next, never came after the last."""
-        self._counts[self.kept % EVENTS] = 0.0
-
-    def _places(self, numbers: range) -> np.ndarray:
-        """Of the events of those numbers that are still there."""
-        return np.arange(max(numbers.start, self.kept - EVENTS), min(numbers.stop, self.kept)) % EVENTS
 
     def when(self, runs: np.ndarray) -> np.ndarray:
         """Votes for each dt bin, [128]."""
@@ -143,8 +150,25 @@ class Memory:
     def _after(self, runs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The remembered events that follow runs like the last events, and their votes."""
         ends = (runs >= SHORTEST).nonzero()[0]
-        places = (ends + 1) % EVENTS
+        places = AFTER[ends]
         return places, self.strength * self._votes[runs[ends]] * self._counts[places]
+
+
+class _Ring:
+    """Places in a row; where all are taken, the oldest is taken next."""
+
+    def __init__(self, begin: int, size: int) -> None:
+        self._begin, self._size = begin, size
+        self.count = 0  # of all that were ever put there
+
+    @property
+    def next(self) -> int:
+        return self._begin + self.count % self._size
+
+    def places(self, numbers: range) -> np.ndarray:
+        """Of those numbers, counted from the first that was ever put there, that are still there."""
+        first = max(numbers.start, self.count - self._size)
+        return self._begin + np.arange(first, min(numbers.stop, self.count)) % self._size
 
 
 def mixed(logp: np.ndarray, choices: np.ndarray, votes: np.ndarray) -> np.ndarray:
@@ -168,8 +192,8 @@ def read(text: str) -> bytes:
     remembered = base64.b64decode(text, validate=True)
     if len(remembered) % ROW.size or len(remembered) > EVENTS * ROW.size:
         raise ValueError("not as many as a memory holds")
-    for _, dt, begins, regard in ROW.iter_unpack(remembered):
-        if dt >= codec.DTS or begins > 1 or abs(regard) > BEST:
+    for _, dt, kind, regard in ROW.iter_unpack(remembered):
+        if dt >= codec.DTS or kind > FIRST + FAVOURED or abs(regard) > BEST:
             raise ValueError("no memory")
     return remembered
 
