@@ -295,6 +295,34 @@ def phrases(
 
 
 @app.command()
+def scales(
+    data: Annotated[Path, typer.Argument(help="A folder of prepared arrays.")],
+    part: Annotated[str, Flag("--part", help="train, validation or test.")] = "test",
+    learn: Annotated[bool, Flag("--learn", help="Learn the votes of improv/music/tonality.py anew.")] = False,
+) -> None:
+    """How many of a player's next notes lie in the scale inferred from those before, beside Krumhansl's."""
+    with _at_the_door():
+        _check_part(part)
+        _load("keras")
+        from rich.console import Console
+
+        from train.corpora import pieces
+        from train.judge import scales, tables, votes
+
+        corpora = pieces.load(data)
+        parts = ("train",) if learn else ("validation", part)
+        tiers = pieces.TIERS["open"] if learn else None
+        chosen = [pieces.pieces(corpora, "split", name, tiers) for name in parts]
+        if not all(chosen):
+            raise BadInput(f"{data}: no {' and '.join(parts)} pieces there; name what improv-train prepare wrote")
+        if learn:
+            for row in votes.learn(*chosen):
+                print("(" + ", ".join(f"{vote:.2f}" for vote in row) + "),")
+        else:
+            tables.show_scales(scales.figures(*chosen), Console(width=max(Console().width, tables.WIDTH)))
+
+
+@app.command()
 def info(
     names: Annotated[list[str], typer.Argument(help="Sets of weights, folders that fit made, or prepared arrays.")],
 ) -> None:

@@ -12,6 +12,9 @@ MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
 MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
 MAJOR_SCALE = (0, 2, 4, 5, 7, 9, 11)
 MINOR_SCALE = (0, 2, 3, 5, 7, 8, 10, 11)  # natural, and the leading note
+# So that the greatest product is the greatest correlation: major on C, C# and so on, then minor.
+_KEYS = np.stack([np.roll(profile, tonic) for profile in (MAJOR, MINOR) for tonic in range(12)])
+_KEYS = (_KEYS - _KEYS.mean(axis=1, keepdims=True)) / _KEYS.std(axis=1, keepdims=True)
 
 VELOCITY_GRID = np.arange(-32.0, 160.0, 0.25)
 WAIT_GRID = np.linspace(-9, 6, 601)  # log2 of seconds
@@ -76,16 +79,16 @@ def _density(values: np.ndarray, grid: np.ndarray, least: float) -> np.ndarray:
     return kernels.sum(axis=1) / (len(values) * width * np.sqrt(2 * np.pi))
 
 
+def key(heard: np.ndarray) -> tuple[int, bool]:
+    """Tonic, and whether major, of the key that fits best how much was heard of each pitch class, [12]."""
+    best = int((_KEYS @ heard).argmax())
+    return best % 12, best < 12
+
+
 def scale(found: Notes) -> np.ndarray:
     """The pitch classes of the key that fits best, bool [12]; notes count for as long as they sound."""
-    heard = np.bincount(found.pitch % 12, np.maximum(found.length, 1e-3), minlength=12)
-    fits = [
-        (np.corrcoef(np.roll(profile, tonic), heard)[0, 1] if heard.std() > 0 else 0.0, tonic, steps)
-        for profile, steps in ((MAJOR, MAJOR_SCALE), (MINOR, MINOR_SCALE))
-        for tonic in range(12)
-    ]
-    _, tonic, steps = max(fits)
-    return np.isin(np.arange(12), (np.array(steps) + tonic) % 12)
+    tonic, major = key(np.bincount(found.pitch % 12, np.maximum(found.length, 1e-3), minlength=12))
+    return np.isin(np.arange(12), (np.array(MAJOR_SCALE if major else MINOR_SCALE) + tonic) % 12)
 
 
 def in_scale(found: Notes, wanted: np.ndarray) -> float | None:

@@ -39,6 +39,28 @@ def show(result: Mapping[str, Any], console: Console) -> None:
         console.print(line, soft_wrap=True)
 
 
+def show_scales(found: Mapping[str, Any], console: Console) -> None:
+    """Print what `train.judge.scales` finds."""
+    least, windows, sizes = found["least_share"], found["windows_s"], found["pitch_classes"]
+    columns = ("ours", "Krumhansl", "harmonic", "by notes", "hindsight")
+    rows = {"all": found["all"], **{f"  {corpus}": row for corpus, row in found["by_corpus"].items()}}
+    every = _table("the player's next 8 s of notes inside the scale inferred", "places", *columns)
+    locked = _table(f"the same where ours is expected to hold {least:.0%} of them or more", "of places", *columns)
+    for name, row in rows.items():
+        every.add_row(name, f"{row['places']:,}", *(_cell(share, ".1%") for share in row["inside"].values()))
+        cells = (_cell(share, ".1%") for share in row["inside_locked"].values())
+        locked.add_row(name, _cell(row["share_locked"], ".1%"), *cells)
+    for table in (every, locked):
+        console.print(table)
+        console.print()
+    console.print(
+        f"Pitch classes on average: ours {sizes['ours']:.2f}, Krumhansl's {sizes['krumhansl']:.2f}.\n"
+        f"Krumhansl: the key of the last {windows['durations']:g} s, notes weighed by how long they sound; natural\n"
+        f"minor, or harmonic. by notes: natural; notes are counted, those of the last {windows['notes']:g} s.\n"
+        "hindsight: the best of our scales, once the eight seconds are over. All: corpora count alike."
+    )
+
+
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", box=None)
     table.add_column("", no_wrap=True)
