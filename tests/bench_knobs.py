@@ -17,13 +17,13 @@ from improv.render import perform
 from tests.figures import Figure, Section
 from tests.nets import lively
 
-ROUNDS = 4  # of both, in turn
+ROUNDS = 8  # of both, in turn
 SPACING_NS = NS // 4
 PITCHES = (60, 62, 64, 65, 67, 65, 64, 62, 60, 64, 67, 71, 72, 71, 69, 67)
 NONE = replace(PLAIN, length=8.0)
 ALL = replace(NONE, variation=0.5, key="D dorian", density=2.0, register=7, voices=4, velocity_follow=0.5)
 DENSITIES = (0.25, 0.5, 1.0, 2.0, 4.0)
-ASKED_S = 20.0
+ASKED_S, ANSWERS = 20.0, 3
 
 
 def phrase() -> list[Heard]:
@@ -55,9 +55,11 @@ def planning_ms(steering: Steering, seed: int) -> list[float]:
 
 
 def notes_a_second(net: Net, density: float) -> float:
-    ask = Ask(phrase()[-1].time_ns + NS, length_ns=round(ASKED_S * NS))
-    played = perform(engine(net, replace(Steering(), density=density), 0), [*phrase(), ask])
-    return sum(isinstance(event, NoteOn) for event in played) / ASKED_S
+    ask, found = Ask(phrase()[-1].time_ns + NS, length_ns=round(ASKED_S * NS)), 0
+    for seed in range(ANSWERS):
+        played = perform(engine(net, Steering(density=density), seed), [*phrase(), ask])
+        found += sum(isinstance(event, NoteOn) for event in played)
+    return found / ANSWERS / ASKED_S
 
 
 def steering(name: str) -> Section:
