@@ -127,6 +127,7 @@ class Engine:
         self._asked: Ask | Again | None = None
         self._next_turn: Again | None = None  # asked for as well, but not before the answer is over
         self._turn: Turn | None = None  # decided; it begins as soon as all that was heard is read
+        self._marks: list[bool] = []  # of the answer that has yet to begin
         self._decided_ns = 0
         self._straggles_until_ns = 0  # who asks with his last chord may be late with some of it
         self._broken: Broken | None = None
@@ -298,7 +299,7 @@ class Engine:
             case VaryThat(time_ns):
                 return self._vary_that(time_ns)
             case Mark(_, good):
-                self._soloist.mark(good)
+                self._mark(good)
             case OutLatency(_, latency_ns):
                 self._cue.latency_ns = latency_ns
                 return [event]
@@ -471,8 +472,18 @@ class Engine:
         dice = (self._settings.seed, self.answers - 1)
         self._looper.begin(turn, self.line)
         played = self._soloist.begin(turn, dice, self.line)
+        for good in self._marks:
+            self._soloist.mark(good)
+        self._marks.clear()
         self._looper.add(played, self.line)
         return [TurnBegins(self._decided_ns), *played]
+
+    def _mark(self, good: bool) -> None:
+        """Good or bad is the answer that was decided last, though it may not have begun."""
+        if self._turn is None:
+            self._soloist.mark(good)
+        else:
+            self._marks.append(good)
 
     def _plan(self, now: int) -> list[Played]:
         assert self.line is not None
@@ -517,6 +528,7 @@ class Engine:
     def _break_off(self, time_ns: int, line: Timeline | None, release_ns: int = 0) -> list[Played]:
         self._turn, self._next_turn, looped = None, None, self._looper.started
         self._looper.stop()
+        self._marks.clear()
         if self._soloist.answer is None:
             self._hear_meanwhile()
             return [Yield(time_ns, release_ns)] if looped else []

@@ -7,7 +7,7 @@ from improv.live.commentary import Commentary
 from improv.midi import wire
 from improv.midi.frames import Sent
 from improv.midi.log import Gave, Record, Silence, Step
-from improv.music.events import NoteOff, NoteOn, Retime, Tap, Transport, TurnBegins, Yield
+from improv.music.events import Mark, NoteOff, NoteOn, Retime, Tap, Transport, TurnBegins, Yield
 from improv.music.schedule import is_note_on
 from improv.music.timeline import NS, Timeline
 from tests.nets import lively
@@ -53,6 +53,16 @@ def test_a_turn_that_is_broken_off_is_told_once() -> None:
     commentary.end_turn()
     commentary.end_turn()
     assert said == ["played 0 notes in 0.0 s, sent at most 0.00 ms late"]
+
+
+def test_what_is_marked_is_told_where_there_is_something_to_mark() -> None:
+    said: list[str] = []
+    commentary = Commentary(lambda: False, said.append)
+    commentary.take(Step(NS, Mark(NS, True)))
+    commentary.take(Gave((TurnBegins(2 * NS),)))
+    for good in (True, False):
+        commentary.take(Step(3 * NS, Mark(3 * NS, good)))
+    assert said == ["the last exchange was good", "the last exchange was bad"]
 
 
 def test_on_the_stage_each_answer_is_told_with_all_its_notes() -> None:

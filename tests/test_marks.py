@@ -10,13 +10,14 @@ import pytest
 
 from improv.config import Settings
 from improv.engine import Engine
-from improv.music.events import Heard, Mark, NoteOff, NoteOn
+from improv.music.cue import LEAD_NS
+from improv.music.events import Heard, Mark, NoteOff, NoteOn, TurnBegins
 from improv.music.steering import Steering
 from improv.music.timeline import NS
 from improv.net.codec import OFF, Token
 from improv.net.memory import BEST, EVENTS, MOST_LEARNT, NO_RUNS, PLAYED, ROW, WORTH, Memory, read, spelled
 from tests.nets import lively
-from tests.stage import Note, Stage, notes
+from tests.stage import Faults, Note, Stage, notes
 from tests.test_memory import BEGINNING, LICK, Listening, line
 
 ANSWER = line((80, 77, 75, 72), begin=300)
@@ -133,6 +134,7 @@ def test_what_is_no_memory_is_refused(text: str) -> None:
 
 # On the stage
 
+MS = NS // 1000
 PAUSE_NS = 8 * NS
 
 
@@ -225,6 +227,25 @@ def test_the_end_of_a_session_settles_what_was_marked_last() -> None:
     rows = list(ROW.iter_unpack(session(good(2 * PAUSE_NS))[1].remembered()))
     learnt = [(what, regard) for what, _, _, regard in rows[2 * PHRASE :]]
     assert learnt[:PHRASE] == [(what, 1) for what, *_ in rows[PHRASE : 2 * PHRASE]] and len(learnt) > PHRASE
+
+
+@pytest.mark.parametrize("late_ns", [0, LEAD_NS - MS])
+def test_a_mark_is_of_the_answer_that_was_decided_last_though_the_engine_wakes_late(late_ns: int) -> None:
+    """Two phrases: as soon as the second answer is decided, that one is meant."""
+    musicianship = Settings(steering=Steering(memory=1.0)).musicianship(3)
+    heard = [*lick(NS), *lick(NS + PAUSE_NS)]
+    decided_ns = [
+        gave.event.time_ns
+        for gave in Stage(lively(), musicianship).play(heard).gave
+        if isinstance(gave.event, TurnBegins)
+    ]
+    for time_ns, regards_ in (
+        (decided_ns[1] - 1, [-1] * PHRASE + [0] * PHRASE),
+        (decided_ns[1] + 1, [0] * PHRASE + [-1] * PHRASE),
+    ):
+        stage = Stage(lively(), musicianship, Faults(engine_late_ns=late_ns))
+        show = stage.play([*heard, Mark(time_ns, False)])
+        assert regards(show.engine) == regards_
 
 
 def quoted(answer: Sequence[int], model: Sequence[int]) -> int:

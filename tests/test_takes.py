@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from difflib import SequenceMatcher
 
 import numpy as np
@@ -21,6 +21,7 @@ from improv.music.events import (
     Freeze,
     Heard,
     LoopThat,
+    Mark,
     NoteOff,
     NoteOn,
     OutLatency,
@@ -281,7 +282,11 @@ def test_what_is_frozen_outlasts_a_silence() -> None:
 
 # However they are pressed
 
-PRESSES = {press.__name__: press for press in (AnotherTake, LoopThat, VaryThat, Undo, ForgetMe, Freeze)}
+PRESSES: dict[str, Callable[[int], Heard]] = {
+    **{press.__name__: press for press in (AnotherTake, LoopThat, VaryThat, Undo, ForgetMe, Freeze)},
+    "good": lambda time_ns: Mark(time_ns, True),
+    "bad": lambda time_ns: Mark(time_ns, False),
+}
 
 
 @settings(deadline=None)

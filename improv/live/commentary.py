@@ -1,4 +1,6 @@
-"""A line about each turn, what was heard and what was answered, and one where the beat begins, ends or changes."""
+"""A line about each turn, what was heard and what was answered, and one where the beat begins, ends or changes, or
+something is marked.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from improv.live.counted import counted
 from improv.midi import wire
 from improv.midi.frames import Sent
 from improv.midi.log import Gave, Record, Step
-from improv.music.events import Heard, NoteOff, NoteOn, Played, Retime, Tap, TurnBegins
+from improv.music.events import Heard, Mark, NoteOff, NoteOn, Played, Retime, Tap, TurnBegins
 from improv.music.timeline import NS, Timeline
 
 NEW_TEMPO = 0.01  # a smaller share of the tempo is not worth a line
@@ -77,6 +79,7 @@ class Commentary:
         self._heard: Heard | None = None  # by the last call of the engine
         self._phrase = _Part()
         self._turn: tuple[_Part, _Part] | None = None  # the phrase, and the answer that is being played to it
+        self._answered = False  # ever
 
     def take(self, record: Record) -> None:
         if isinstance(record, Step):
@@ -85,11 +88,14 @@ class Commentary:
                 self.end_turn()
             if isinstance(record.heard, NoteOn | NoteOff):
                 self._phrase.add(record.heard)
+            elif isinstance(record.heard, Mark) and self._answered:
+                self._say(f"the last exchange was {'good' if record.heard.good else 'bad'}")
         elif isinstance(record, Gave):
             for given in record.played:
                 self._beat.take(given, self._heard)
             if any(isinstance(event, TurnBegins) for event in record.played):
                 self.end_turn()
+                self._answered = True
                 self._turn, self._phrase = (self._phrase, _Part()), _Part()
         elif isinstance(record, Sent) and self._turn is not None:
             event = wire.meaning(record.message, record.sent_ns)

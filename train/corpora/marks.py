@@ -86,7 +86,8 @@ class _Exchanges:
 
     def __init__(self) -> None:
         self._begins_ns: list[int] = []
-        self._regards: list[int] = []
+        self._decided_ns: list[int] = []  # when each was to be answered
+        self._marks: list[Mark] = []
         self._next_ns: int | None = None  # when the next phrase began
 
     def take(self, record: Record) -> None:
@@ -94,18 +95,21 @@ class _Exchanges:
             for event in record.played:
                 if isinstance(event, TurnBegins):
                     self._begins_ns.append(event.time_ns if self._next_ns is None else self._next_ns)
-                    self._regards.append(0)
+                    self._decided_ns.append(event.time_ns)
                     self._next_ns = None
         elif isinstance(record, Step):
             if isinstance(record.heard, NoteOn) and self._next_ns is None:
                 self._next_ns = record.heard.time_ns
-            elif isinstance(record.heard, Mark) and self._regards:
-                regard = self._regards[-1] + (1 if record.heard.good else -1)
-                self._regards[-1] = max(-BEST, min(regard, BEST))
+            elif isinstance(record.heard, Mark):
+                self._marks.append(record.heard)
 
     def all(self) -> Iterator[Exchange]:
+        regards = [0] * len(self._begins_ns)
+        for time_ns, good in self._marks:
+            if (last := bisect.bisect_left(self._decided_ns, time_ns) - 1) >= 0:
+                regards[last] = max(-BEST, min(regards[last] + (1 if good else -1), BEST))
         ends_ns = [*self._begins_ns[1:], self._next_ns or FAR_NS]
-        yield from map(Exchange, self._begins_ns, ends_ns, self._regards)
+        return map(Exchange, self._begins_ns, ends_ns, regards)
 
 
 def heeded(piece: Piece, marked: Sequence[Marked], until: float = 1.0) -> list[Piece]:
