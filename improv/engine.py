@@ -51,8 +51,10 @@ from improv.music.events import (
 )
 from improv.music.grid import Grid
 from improv.music.looper import Looper
+from improv.music.scale import Scale
 from improv.music.steering import INFERRED, Steering, turned
 from improv.music.timeline import NS, TICKS_PER_BEAT, Timeline
+from improv.music.tonality import Tonality
 from improv.music.trade import Trade
 from improv.music.turns import CHORD_NS, Listener, Phrase, TurnRules
 from improv.net.hearing import Hearing
@@ -118,6 +120,7 @@ class Engine:
         self._trade = Trade(time.trade_bars)
         self._damper = Damper()
         self._listener = Listener(musicianship.turns)
+        self._tonality = Tonality()
         self._hearing = Hearing()
         self._meanwhile: list[Sounding] = []  # what the network is to hear once its answer is over
         self._soloist = Soloist(Reader(net, musicianship.steering, remembered), musicianship.belts)
@@ -340,6 +343,10 @@ class Engine:
             self._active_ns = event.time_ns
             self._take(self._damper.hear(event))
             self._changed(event.time_ns)
+        if isinstance(event, NoteOn):
+            self._tonality.note(event.time_ns, event.pitch)
+            if self._steering.key == INFERRED:
+                self._steer(self._steering)
 
     def _changed(self, time_ns: int) -> None:
         position = 0.0 if self.line is None else self.line.position(time_ns)
@@ -366,7 +373,14 @@ class Engine:
 
     def _steer(self, steering: Steering) -> None:
         self._steering = steering
-        self._soloist.steer(steering, None if steering.key in (None, INFERRED) else scale.named(steering.key))
+        self._soloist.steer(steering, self._scale())
+
+    def _scale(self) -> Scale | None:
+        """To which its notes are to belong."""
+        key = self._steering.key
+        if key == INFERRED:
+            return self._tonality.scale()
+        return None if key is None else scale.named(key)
 
     # The beat
 
@@ -621,6 +635,8 @@ class Engine:
         played = self._end_all(time_ns)
         self._looper.forget()
         self._takes.forget()
+        self._tonality = Tonality()
+        self._steer(self._steering)
         self._return_to(Moment(NOTHING, Hearing()))
         return played
 

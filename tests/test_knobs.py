@@ -18,7 +18,7 @@ from improv.midi.frames import Sent
 from improv.music import scale
 from improv.music.answer import BEYOND, Manner, register
 from improv.music.belts import Belts
-from improv.music.events import Ask, Heard, NoteOff, NoteOn, Steer
+from improv.music.events import Ask, ForgetMe, Heard, NoteOff, NoteOn, Steer
 from improv.music.flow import MOST, Flow
 from improv.music.grid import Grid
 from improv.music.schedule import is_note_on
@@ -258,6 +258,56 @@ def test_a_key_without_a_note_in_the_belts_ends_the_answer_that_is_playing() -> 
     show = show_of(lively(), with_knob("length", 4.0), heard, belts=Belts(lowest=61, highest=61))
     onsets = [one.due_ns for one in show.sent if is_note_on(one.message)]
     assert onsets and max(onsets) < 9 * NS and show.engine.resting
+
+
+def in_key(name: str, begin_ns: int, count: int = 48) -> list[Heard]:
+    """Up and down a scale, from which a key is plain."""
+    pitches = [pitch for pitch in range(57, 82) if pitch % 12 in scale.named(name).classes]
+    way = [*pitches, *reversed(pitches)]
+    heard: list[Heard] = []
+    for i in range(count):
+        on_ns = begin_ns + i * NS // 8
+        heard += [NoteOn(on_ns, way[i % len(way)], 80), NoteOff(on_ns + NS // 10, way[i % len(way)])]
+    return heard
+
+
+def classes_between(show: Show, begin_ns: int, end_ns: int) -> set[int]:
+    return {note.pitch % 12 for note in notes(show.sent) if begin_ns < note.on.due_ns < end_ns}
+
+
+@pytest.mark.parametrize("name", ["C major", "E major", "Bb major"])
+def test_an_inferred_key_is_the_one_the_player_plays_in(name: str) -> None:
+    heard = in_key(name, NS)
+    begin_ns = heard[-1].time_ns
+    free, kept = (show_of(lively(), with_knob("key", key), heard) for key in (None, "inferred"))
+    classes = scale.named(name).classes
+    assert classes_between(kept, begin_ns, 1 << 62) <= classes
+    assert not classes_between(free, begin_ns, 1 << 62) <= classes
+
+
+def test_where_nothing_was_played_no_key_is_inferred() -> None:
+    free, inferred = (show_of(lively(), with_knob("key", key), [Ask(NS)]) for key in (None, "inferred"))
+    assert free.sent == inferred.sent and free.sent
+
+
+def test_an_inferred_key_follows_the_player() -> None:
+    first, second = in_key("C major", 6 * NS), in_key("F# major", 26 * NS, 96)
+    show = show_of(lively(), with_knob("key", "inferred"), [*first, *second])
+    assert classes_between(show, first[-1].time_ns, 26 * NS) <= scale.named("C major").classes
+    assert classes_between(show, second[-1].time_ns, 1 << 62) <= scale.named("F# major").classes
+
+
+def test_a_key_can_be_inferred_of_what_was_played_before_it_was_asked_for() -> None:
+    heard = in_key("E major", NS)
+    asked_ns = heard[-1].time_ns + NS // 4
+    show = show_of(lively(), PLAIN, [*heard, Steer(asked_ns, "key", "inferred")])
+    assert classes_between(show, asked_ns, 1 << 62) <= scale.named("E major").classes
+
+
+def test_what_is_forgotten_has_no_key() -> None:
+    heard = [*in_key("E major", NS), ForgetMe(8 * NS), Ask(9 * NS)]
+    show = show_of(lively(), with_knob("key", "inferred"), heard)
+    assert not classes_between(show, 9 * NS, 1 << 62) <= scale.named("E major").classes
 
 
 # Variation

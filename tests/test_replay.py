@@ -35,6 +35,7 @@ from improv.music.events import (
     OutLatency,
     Pedal,
     Retime,
+    Steer,
     Tap,
     Undo,
     VaryThat,
@@ -113,6 +114,15 @@ SHOWS: dict[str, tuple[list[Heard], Musicianship]] = {
     "loop": (
         [Retime(NS, LINE, jump=True), *TUNE, LoopThat(10 * NS), *later(TUNE, 12 * NS), LoopThat(26 * NS)],
         Musicianship(time=Time("link")),
+    ),
+    "steered": (
+        [
+            *TUNE, Steer(2 * NS, "velocity_follow", 0.5), Steer(9 * NS, "key", "inferred"),
+            Steer(9 * NS, "density", 4.0), Steer(10 * NS, "variation", 0.5),
+            Steer(10 * NS, "register", 7), Steer(11 * NS, "voices", 2), Steer(11 * NS, "key", "F# minor"),
+            Steer(12 * NS, "length", 4.0), *later(TUNE, 12 * NS),
+        ],
+        Musicianship(steering=Steering(key="A dorian", density=0.5, register=-12)),
     ),
     "midi": (
         [*clocks.played(clocks.steady(120, 24), jitter_ms=2.0).events, *TUNE],
