@@ -133,7 +133,7 @@ def listen(
     clock_out: Annotated[bool | None, Flag("--clock-out/--no-clock-out", help="Send a MIDI clock.")] = None,
     click: Annotated[bool | None, Flag("--click/--no-click", help="Send a click on channel 10.")] = None,
     metre: Annotated[str | None, Flag("--metre", help="Of the bars that are counted, such as 3/4.")] = None,
-    mode: Annotated[str | None, Flag("--mode", help="answer, or trade (bars in turn).")] = None,
+    mode: Annotated[str | None, Flag("--mode", help="call, trade (bars in turn), duet or continue.")] = None,
     bars: Annotated[int | None, Flag("--bars", help="Of each turn, when bars are traded.")] = None,
     enter: Annotated[str | None, Flag("--enter", help="An answer begins on the next bar, beat, or now.")] = None,
     grid: Annotated[str | None, Flag("--grid", help="1/4, 1/8, 1/8t, 1/16, 1/16t or 1/32.")] = None,

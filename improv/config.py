@@ -24,7 +24,8 @@ from improv.music.grid import Grid
 from improv.music.hands import KNOBS
 from improv.music.steering import Steering
 from improv.music.trigger import CONTROLLER, Trigger
-from improv.music.turns import TurnRules
+from improv.music.turns import MODES, TurnRules
+from improv.music.zone import SIDES, Zone
 
 
 class BadSetting(BadInput):
@@ -52,6 +53,7 @@ class PortSettings:
 class ChannelSettings:
     input: int | None = None  # None: every channel
     output: int = 2
+    beside: int | None = None  # for what is played beside the player; None: as `output`
     thru: int = 1
     click: int = 10
 
@@ -127,12 +129,13 @@ class Settings:
     plain: bool = False
     log_file: str | None = None
     player: str | None = None  # a name, or a file
-    mode: str = "answer"
+    mode: str = "call"
     bars: int = 4
     out_latency_ms: float = 0.0
     steering: Steering = field(default_factory=Steering)
     turns: TurnRules = field(default_factory=TurnRules)
     belts: Belts = field(default_factory=Belts)
+    zone: Zone = field(default_factory=Zone)
     beat: BeatSettings = field(default_factory=BeatSettings)
     controls: ControlSettings = field(default_factory=ControlSettings)
     ports: PortSettings = field(default_factory=PortSettings)
@@ -146,6 +149,7 @@ class Settings:
             time=self._time(live=listens_for_the_end),
             out_latency_ns=round(self.out_latency_ms * MS),
             belts=self.belts,
+            zone=self.zone,
             forget_s=self.forget_s,
             listens_for_the_end=listens_for_the_end,
             seed=seed,
@@ -160,7 +164,8 @@ class Settings:
             offset_ns=round(beat.clock_offset_ms * MS) if live else 0,  # a file's beat is where it is
             enter=beat.enter,
             grid=self.grid,
-            trade_bars=self.bars if self.mode == "trade" else None,
+            mode=self.mode if live else "call",
+            bars=self.bars,
         )
 
     @property
@@ -184,6 +189,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "turns.stuck_s": (1, 600),
     "turns.least_notes": (1, 100),
     "turns.least_s": (0, 60),
+    "zone.split": (0, 127),
     "belts.voices": (1, 64),
     "belts.notes_per_s": (1, 200),
     "belts.loudest": (2, 127),
@@ -193,13 +199,15 @@ RANGES: dict[str, tuple[float, float]] = {
     "belts.longest_answer_s": (1, 600),
     "channels.input": (1, 16),
     "channels.output": (1, 16),
+    "channels.beside": (1, 16),
     "channels.thru": (1, 16),
     "channels.click": (1, 16),
 }
 ORDERED = (("turns.shortest_silence_s", "turns.longest_silence_s"), ("belts.lowest", "belts.highest"))
 CHOICES = {
     "ports.api": ("auto", "alsa", "jack", "coremidi", "winmm"),
-    "mode": ("answer", "trade"),
+    "mode": MODES,
+    "zone.side": SIDES,
     "beat.clock": ("internal", "midi", "link"),
     "beat.enter": ("bar", "beat", "now"),
     "beat.grid": tuple(GRIDS),

@@ -160,14 +160,14 @@ def event_ms(net: Net, events: int = 500) -> list[float]:
     """The time of each event as the engine plays it: drawn, with its constraints, and fed back."""
     reader = Reader(net, Steering())
     timeline = Timeline()
-    stream = reader.hear(None, Token(0, 60, 16), timeline)
+    stream = reader.hear(reader.start(0, timeline), Token(0, 60, 16), timeline)
     times = []
     for _ in range(events):
         # The most that is asked of an event: a note-on wherever one fits, so that a velocity is drawn too.
         crowded = stream.held.sum() >= 6
         began = time.perf_counter()
         token = reader.draw(stream, Limits(0, 96, on=not crowded), timeline)
-        stream = reader.feed(stream, token, timeline)
+        stream = reader.feed(stream, token, timeline, own=True)
         if token.what < OFF:
             times.append((time.perf_counter() - began) * 1e3)  # a note-off takes less: it has no velocity
     return times

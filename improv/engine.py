@@ -17,11 +17,10 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import NamedTuple
 
-import numpy as np
-
 from improv.music import scale
 from improv.music.answer import Turn
 from improv.music.belts import Belts
+from improv.music.company import Company
 from improv.music.conductor import Change, Conductor
 from improv.music.cue import LEAD_NS, Cue
 from improv.music.damper import Damper, Sounding
@@ -31,11 +30,13 @@ from improv.music.events import (
     Beat,
     ForgetMe,
     Freeze,
+    Halt,
     Heard,
     InputLost,
     Late,
     LoopThat,
     Mark,
+    Mute,
     NoteOff,
     NoteOn,
     OutLatency,
@@ -43,6 +44,7 @@ from improv.music.events import (
     Pedal,
     Played,
     Retime,
+    SetMode,
     Steer,
     TurnBegins,
     Undo,
@@ -51,12 +53,14 @@ from improv.music.events import (
 )
 from improv.music.grid import Grid
 from improv.music.looper import Looper
+from improv.music.mute import Muting
 from improv.music.scale import Scale
 from improv.music.steering import INFERRED, Steering, turned
 from improv.music.timeline import NS, TICKS_PER_BEAT, Timeline
 from improv.music.tonality import Tonality
 from improv.music.trade import Trade
 from improv.music.turns import CHORD_NS, Listener, Phrase, TurnRules
+from improv.music.zone import Range, Zone
 from improv.net.hearing import Hearing
 from improv.net.stream import Net, Reader
 from improv.soloist import Soloist
@@ -84,7 +88,7 @@ class Broken(NamedTuple):
 
 @dataclass(frozen=True)
 class Time:
-    """Where the beat comes from, and how answers keep to it."""
+    """Where the beat comes from, how answers keep to it, and how turns are taken in it."""
 
     source: str = "internal"  # `internal`, `midi` or `link`
     bpm: float | None = None  # of the internal clock, from the first note on; None: free time
@@ -92,7 +96,8 @@ class Time:
     offset_ns: int = 0  # the beat is so much later than the clock says
     enter: str = "beat"  # an answer begins on the next `bar` or `beat`, or `now`
     grid: Grid = field(default_factory=Grid)
-    trade_bars: int | None = None  # trade so many bars; None: answer when a phrase is over
+    mode: str = "call"  # how turns are taken, one of `turns.MODES`
+    bars: int = 4  # of each turn, in `trade`
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,7 @@ class Musicianship:
     time: Time = field(default_factory=Time)
     out_latency_ns: int = 0  # what is played is sent so much before its time
     belts: Belts = field(default_factory=Belts)
+    zone: Zone = field(default_factory=Zone)
     forget_s: float = 30.0  # of silence, then the network starts afresh
     listens_for_the_end: bool = True  # False: answers only when asked (`Ask`), and at once
     seed: int = 0
@@ -117,13 +123,16 @@ class Engine:
         self._conductor = Conductor(time.source, time.bpm, time.metre, time.offset_ns)
         live, longest_ns = musicianship.listens_for_the_end, round(musicianship.belts.longest_answer_s * NS)
         self._cue = Cue(time.enter, time.grid, live, longest_ns, musicianship.out_latency_ns)
-        self._trade = Trade(time.trade_bars)
+        self._mode = time.mode
+        self._trade = self._trade_in(self._mode)
+        self._company, self._range, self._mute = Company(), Range(musicianship.zone), Muting()
         self._damper = Damper()
         self._listener = Listener(musicianship.turns)
         self._tonality = Tonality()
         self._hearing = Hearing()
         self._meanwhile: list[Sounding] = []  # what the network is to hear once its answer is over
         self._soloist = Soloist(Reader(net, musicianship.steering, remembered), musicianship.belts)
+        self._soloist.beside = self._beside
         self._steer(musicianship.steering)
         self._takes = Takes()
         self._looper = Looper(musicianship.belts.notes_per_s)
@@ -161,7 +170,7 @@ class Engine:
     @property
     def resting(self) -> bool:
         """Whether there is nothing to read, to decide or to play."""
-        return not (self._hearing.unread or self._asked is not None or self._playing or self._looper.on)
+        return not (self._unread or self._asked is not None or self._playing or self._looper.on)
 
     @property
     def steering(self) -> Steering:
@@ -190,6 +199,19 @@ class Engine:
     def _playing(self) -> bool:
         return self._turn is not None or self._soloist.answer is not None
 
+    @property
+    def _beside(self) -> bool:
+        """Whether it plays while the player does, without yielding to him."""
+        return self._mode in ("duet", "continue")
+
+    @property
+    def _dice(self) -> tuple[int, int]:
+        return self._settings.seed, self.answers - 1
+
+    @property
+    def _unread(self) -> bool:
+        return self._soloist.unread or bool(self._hearing.unread)
+
     # What is due
 
     def deadline(self) -> int | None:
@@ -202,7 +224,7 @@ class Engine:
         decision = _first(*self._decisions(), (self._conductor.deadline(), self._lose_clock))
         if decision is not None and decision.time_ns <= self._now:
             return decision
-        if self._hearing.unread:
+        if self._unread:
             return Due(self._now, self._read)
         if self._turn is not None:
             return Due(self._now, self._begin_answer)
@@ -214,9 +236,11 @@ class Engine:
         return (
             (self._tick_ends_ns(), self._end_tick),
             (self._turn_ends_ns(), self._turn_over),
+            (self._joins_ns(), self._join),
             (self._answer_ends_ns(), self._answer_over),
             (self._bars_end_ns(), self._bars_over),
             (self._loop_due_ns(), self._loop_on),
+            (self._mute_changes_ns(), self._change_mute),
             (self._forget_ns(), self._forget),
         )
 
@@ -234,7 +258,11 @@ class Engine:
     def _turn_ends_ns(self) -> int | None:
         """When the player's turn is over if he plays nothing more."""
         line = self.line
-        if self._playing or self._looper.on or line is None:
+        if line is None:
+            return None
+        if self._mode == "duet":
+            return self._listener.deadline()
+        if self._playing or self._looper.on:
             return None
         if self._asked is not None:
             return self._cue.decision_ns(max(self._asked.time_ns, self._since_ns), line)
@@ -245,6 +273,17 @@ class Engine:
             return max(self._cue.before_ns(end_beat, line), self._since_ns)
         silent_ns = self._listener.deadline(interrupts=self._broken is not None)
         return None if silent_ns is None else self._cue.decision_ns(max(silent_ns, self._since_ns), line)
+
+    def _joins_ns(self) -> int | None:
+        """When the machine comes in beside the player."""
+        line = self.line
+        if self._mode != "duet" or line is None or self._playing or self._mute.on:
+            return None
+        from_ns = self._company.joins_ns if self._asked is None else self._asked.time_ns
+        return None if from_ns is None else self._cue.decision_ns(max(from_ns, self._since_ns), line)
+
+    def _mute_changes_ns(self) -> int | None:
+        return None if self.line is None else self._mute.deadline(self.line)
 
     def _plan_due_ns(self) -> int | None:
         due_ns = None if self.line is None else self._soloist.plan_due_ns(self.line)
@@ -287,6 +326,12 @@ class Engine:
                 return self._panic(time_ns)
             case Late():
                 return self._late(event)
+            case SetMode(time_ns, mode):
+                return self._set_mode(time_ns, mode)
+            case Halt(time_ns):
+                return self._halt(time_ns)
+            case Mute(time_ns):
+                return self._yield(time_ns) if self._mute.press(time_ns, self.line) else []
             case Steer(_, knob, value):
                 self._steer(turned(self._steering, knob, value))
             case ForgetMe(time_ns):
@@ -312,7 +357,8 @@ class Engine:
 
     def _hear_note(self, note: NoteOn) -> list[Played]:
         played = self._begin_time(note.time_ns)
-        if self._playing and not self._trade.machine_plays and not self._looper.on:
+        yields = not (self._trade.machine_plays or self._looper.on or self._beside)
+        if self._playing and yields:
             if note.time_ns < self._straggles_until_ns:
                 self._hear_player(note)
                 return played
@@ -328,6 +374,8 @@ class Engine:
                 self._begin_knowing()
             self._hear_player(note)
             self._listener.note(note.time_ns, note.pitch, self._damper.voices, line.position(note.time_ns))
+            self._company.hear(note.time_ns)
+            self._range.hear(note.time_ns, note.pitch)
         return played
 
     def _broken_off(self, time_ns: int) -> Broken | None:
@@ -353,15 +401,29 @@ class Engine:
         self._listener.changed(time_ns, self._damper.held, position)
 
     def _take(self, sounding: list[Sounding]) -> None:
-        if self._playing:
+        if self._playing and not self._beside:
             self._meanwhile += sounding
         elif self.line is not None:
             self._hearing.add(sounding, self.line)
 
     def _read(self, now: int) -> list[Played]:
+        """One step of the network; or, while it plays beside the player, all that he did since takes its place."""
         assert self.line is not None
-        self._soloist.hear(self._hearing.unread.popleft(), self.line)
+        unread = self._hearing.unread
+        if self._soloist.answer is not None and unread:
+            self._leave_room()
+            beside = [self._soloist.overhear(token, self.line, self._cue.latency_ns) for token in unread]
+            unread.clear()
+            return [event for events in beside for event in events]
+        if self._soloist.unread:
+            return [*self._soloist.read_on(self.line, self._cue.latency_ns)]
+        self._soloist.hear(unread.popleft(), self.line)
         return []
+
+    def _leave_room(self) -> None:
+        belts = self._settings.belts
+        if self._mode == "duet":
+            self._soloist.keep_to(self._range.left(belts.lowest, belts.highest))
 
     def _end_tick(self, now: int) -> list[Played]:
         self._hearing.end_tick()
@@ -413,7 +475,7 @@ class Engine:
 
     def _ask(self, ask: Ask) -> list[Played]:
         if self._playing or self._looper.on or self._asked is not None:
-            self._begin_phrase(ask.time_ns)
+            self._begin_phrase(ask.time_ns, sits_out=True)
             return self._yield(ask.time_ns)
         self._trade.lapse()
         self._asked = ask
@@ -422,11 +484,13 @@ class Engine:
     def _panic(self, time_ns: int) -> list[Played]:
         """Whatever was under way is over, on both sides."""
         self._take(self._damper.lift(time_ns))
-        self._listener.begin()
+        self._begin_phrase(time_ns, sits_out=True)
         return self._yield(time_ns)
 
     def _turn_over(self, now: int) -> list[Played]:
         """The player's turn is over: because he fell silent, because he asked, or because his bars are."""
+        if self._mode == "duet":
+            return self._fall_out(now)
         ask, self._asked = self._asked, None
         broken, self._broken = self._broken if self._listener.brushed else None, None
         phrase, line = self._listener.phrase(), self.line
@@ -438,10 +502,13 @@ class Engine:
         elif ask is None and self._trade.end_beat(line) is not None:
             self._turn = self._trade_turn(now, phrase, line)
         elif ask is not None or (phrase is not None and self._listener.deserves_answer(phrase)):
-            self._turn = self._cue.turn(now, phrase, ask or Ask(now), line, self._steering.length)
+            turn = self._cue.turn(now, phrase, ask or Ask(now), line, self._steering.length)
+            self._turn = turn.endless() if self._mode == "continue" else turn
         elif broken is not None:  # by a brush of the keys: it goes on
             again = broken.again
             self._turn = self._cue.turn(now, again.phrase, Ask(now, like_ns=broken.left_ns), line)
+        if self._mute.on:
+            self._turn = None
         if self._turn is not None:
             self._straggles_until_ns = now + CHORD_NS if ask is not None else 0
             self._hearing.end_all(now, line)
@@ -450,10 +517,11 @@ class Engine:
             self.answers += 1
         return []
 
-    def _begin_phrase(self, now: int) -> None:
+    def _begin_phrase(self, now: int, sits_out: bool = False) -> None:
         """What the player still holds counts as released: his later note-offs change nothing."""
         self._take(self._damper.waive(now))
         self._listener.begin()
+        self._company.part(sits_out)
 
     def _trade_turn(self, now: int, phrase: Phrase | None, line: Timeline) -> Turn | None:
         """The machine's bars; None: the player was silent in his."""
@@ -477,20 +545,63 @@ class Engine:
             self._trade.lapse()
         return turn and turn._replace(varies=again.varies)
 
+    # Beside the player
+
+    def _trade_in(self, mode: str) -> Trade:
+        return Trade(self._settings.time.bars if mode == "trade" else None)
+
+    def _set_mode(self, time_ns: int, mode: str) -> list[Played]:
+        """Turns are taken anew; what was under way is over."""
+        played = self._yield(time_ns)
+        self._mode, self._trade = mode, self._trade_in(mode)
+        self._soloist.beside = self._beside
+        self._begin_phrase(time_ns)
+        return played
+
+    def _halt(self, time_ns: int) -> list[Played]:
+        self._begin_phrase(time_ns, sits_out=True)
+        return self._yield(time_ns)
+
+    def _change_mute(self, now: int) -> list[Played]:
+        self._mute.change()
+        return self._yield(now) if self._mute.on else []
+
+    def _fall_out(self, now: int) -> list[Played]:
+        """The player has fallen silent: what is planned is the end."""
+        self._begin_phrase(now)
+        self._turn = None
+        self._soloist.close()
+        return []
+
+    def _join(self, now: int) -> list[Played]:
+        """The machine comes in beside the player."""
+        line, phrase = self.line, self._listener.phrase()
+        assert line is not None
+        self._asked = None
+        self._turn = self._cue.turn(now, phrase, Ask(now), line).endless()
+        self._takes.begin_answer(self._moment(), Again(now, phrase))
+        self._hearing.end_all(now, line)  # an answer that was just over may have ended in it
+        self._decided_ns = now
+        self.answers += 1
+        return []
+
     # The answer
 
     def _begin_answer(self, now: int) -> list[Played]:
         turn, self._turn = self._turn, None
         assert turn is not None and self.line is not None
         self._takes.read(self._soloist.known(), self._hearing.copy())
-        dice = (self._settings.seed, self.answers - 1)
-        self._looper.begin(turn, self.line)
-        played = self._soloist.begin(turn, dice, self.line)
+        zone = self._range.left(self._settings.belts.lowest, self._settings.belts.highest)
+        played = self._soloist.begin(turn, self._dice, self.line, zone if self._mode == "duet" else None)
         for good in self._marks:
             self._soloist.mark(good)
         self._marks.clear()
-        self._looper.add(played, self.line)
-        return [TurnBegins(self._decided_ns), *played]
+        if self._beside:  # it is planned anew again and again: nothing to be looped
+            self._looper.forget()
+        else:
+            self._looper.begin(turn, self.line)
+            self._looper.add(played, self.line)
+        return [TurnBegins(self._decided_ns, self._beside), *played]
 
     def _mark(self, good: bool) -> None:
         """Good or bad is the answer that was decided last, though it may not have begun."""
@@ -527,7 +638,10 @@ class Engine:
         if not plays or self.line is None or late.turn_ns != self._decided_ns:
             return []
         if late.ended:
-            return self._yield(late.time_ns - self._cue.latency_ns)
+            time_ns = late.time_ns - self._cue.latency_ns
+            played = self._yield(time_ns)
+            self._asked = Ask(time_ns) if self._mode == "continue" else None  # it goes on all the same
+            return played
         self._looper.lag(self.line.ticks(late.shift_ns))
         if self._soloist.answer is not None:
             self._soloist.lag(late, self.line)
@@ -573,7 +687,12 @@ class Engine:
         return None if self._meanwhile or self._asked is not None else self._takes.again
 
     def _another(self, time_ns: int) -> list[Played]:
-        """The last answer never was; there will be another to the same phrase, with fresh dice."""
+        """The last answer never was; there will be another to the same phrase, with fresh dice. Beside the player, what
+        is planned is planned anew.
+        """
+        if self._beside and self._soloist.answer is not None and self.line is not None:
+            self.answers += 1
+            return [*self._soloist.renew(time_ns, self._dice, self.line, self._cue.latency_ns)]
         again = self._again
         if again is None:
             return []
@@ -590,7 +709,7 @@ class Engine:
 
     def _vary_that(self, time_ns: int) -> list[Played]:
         """Another answer varies the last one, as soon as that is over."""
-        again = self._again
+        again = None if self._beside else self._again
         if again is None:
             return []
         played = self._break_off(time_ns, self.line, RELEASE_NS) if self._looper.on else []
@@ -605,7 +724,7 @@ class Engine:
         """
         if self._looper.on:
             return self._yield(time_ns, release_ns=RELEASE_NS)
-        if self._asked is not None or self.line is None:  # there is no last answer yet
+        if self._asked is not None or self.line is None or self._beside:  # there is no last answer
             return []
         self._trade.lapse()
         self._next_turn = None
@@ -648,11 +767,9 @@ class Engine:
 
     def _rest(self, time_ns: int) -> None:
         """The answer is over: the network hears that its notes end, and what the player did meanwhile."""
-        stream = self._soloist.stream
-        assert stream is not None
         self._active_ns = self._since_ns = time_ns
-        self._hearing.end(stream.last.tick)
-        self._take([NoteOff(time_ns, int(pitch)) for pitch in np.flatnonzero(stream.held)])
+        self._hearing.end(self._soloist.last_tick)
+        self._take([NoteOff(time_ns, pitch) for pitch in self._soloist.own])
         self._hear_meanwhile()
 
     def _hear_meanwhile(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 
 from improv.net.codec import Token
 from improv.net.memory import BEST
@@ -25,7 +26,7 @@ class Exchange:
         """Once more good, or once more bad: one undoes the other."""
         self.regard = min(self.regard + 1, BEST) if good else max(self.regard - 1, -BEST)
 
-    def take_back(self, last: Token) -> None:
-        """What was to be played after `last` never was."""
-        while len(self.answer) > 1 and self.answer[-1] is not last:
-            self.answer.pop()
+    def take_back(self, tokens: Sequence[Token]) -> None:
+        """These were planned, and never played."""
+        after, *answer = self.answer
+        self.answer = [after, *(token for token in answer if token not in tokens)]

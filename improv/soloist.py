@@ -1,8 +1,9 @@
 """Plays an answer: what the network draws next, within which limits, and where it sounds.
 
 The network hears what it plays at once; the world hears it when it is due. Where it stood before
-each event is kept, so that what has not sounded can be taken back. On a grid an onset may sound a
-little sooner than it was drawn: what is planned waits here until nothing can come before it.
+each event is kept (`Tape`), so that what has not sounded can be taken back, and what the player does
+beside it takes its place among what is planned. On a grid an onset may sound a little sooner than it
+was drawn: what is planned waits here until nothing can come before it.
 """
 
 from __future__ import annotations
@@ -18,22 +19,27 @@ from typing import NamedTuple
 import numpy as np
 
 from improv.exchange import Exchange
-from improv.music.answer import Answer, Planned, Turn
+from improv.music.answer import Answer, Turn
 from improv.music.belts import Belts, Pace
-from improv.music.events import Late, NoteOff, NoteOn
+from improv.music.events import Late, NoteOff, NoteOn, Revise
 from improv.music.scale import Scale
 from improv.music.steering import Steering
-from improv.music.timeline import NS, ROUNDING, Timeline
+from improv.music.timeline import NS, ROUNDING, TICKS_PER_BEAT, Timeline
 from improv.net import codec
 from improv.net.codec import Token
 from improv.net.memory import NO_RUNS, Memory
 from improv.net.quote import Quote
-from improv.net.stream import Limits, Reader, Stream
+from improv.net.stream import MACHINE, PLAYER, UNKNOWN, Limits, Reader, Stream
+from improv.tape import Part, Struck, Tape
 
 AHEAD_NS = NS // 2  # how far ahead of its time an answer is planned
 PHRASE = 2048  # tokens of one that count
 FAR = 1 << 62  # ticks
 KEPT_NS = NS  # planned events stay revocable for so long after they were due
+SURPRISE = 3.0  # nats: what the player does beside the machine and was likelier than this changes no plan
+SETTLED_NS = 30_000_000  # what is to sound so soon after it stays as it is: it may have been sent
+
+Planned = list[NoteOn | NoteOff | Revise]
 
 
 class Sound(NamedTuple):
@@ -49,20 +55,13 @@ class Sound(NamedTuple):
         return NoteOn(time_ns, self.pitch, self.velocity) if self.on else NoteOff(time_ns, self.pitch)
 
 
-class Struck(NamedTuple):
-    """Where a note begins, and the tick that was drawn. The first one begins first."""
-
-    position: float
-    tick: int
-
-
 class Known(NamedTuple):
-    """Where the network stands, which notes of an answer it has still to hear the end of, what it remembers, of which
-    exchange it may still be told more, and what the player has played before and since. Never written to.
+    """Where the network stands, what it has still to read, what it remembers, of which exchange it may still be told
+    more, and what the player has played before and since. Never written to.
     """
 
     stream: Stream | None
-    left: frozenset[int]
+    unread: tuple[Part, ...]
     memory: Memory
     exchange: Exchange | None
     heard_from: int
@@ -78,7 +77,7 @@ class Soloist:
         self._longest_note_ns = round(belts.longest_note_s * NS)
         self._velocities = codec.velocities_to(belts.loudest)
         self.stream: Stream | None = None
-        self.answer: Answer[Stream] | None = None
+        self.answer: Answer | None = None
         self._exchange: Exchange | None = None  # the last one
         self._heard_from = 0  # what the memory keeps from there on, the player has played since
         self._heard: deque[Token] = deque(maxlen=PHRASE)  # the same, of which the last ones count
@@ -87,23 +86,30 @@ class Soloist:
         self._theme: tuple[Token, ...] = ()  # what is quoted: that, or the answer that is varied
         self._quote: Quote | None = None  # of the theme, once something of it is to be quoted
         self._quote_tick = 0  # where it begins
-        self._left: set[int] = set()  # pitches of its own that sounded when the answer was over
+        self.beside = False  # it is told who plays, and plans a beat ahead
+        self._tape = Tape()
         self._waiting: list[Sound] = []  # in order
         self._struck: dict[int, Struck] = {}  # of each pitch, the last
-        self._onset = -math.inf  # of the last note
+        self._drawn_from = -math.inf  # the place before which nothing more is planned
         self._lag_ticks = 0.0  # how much later than planned the rest of the answer sounds,
         self._lags_from = math.inf  # from where it was planned on
 
     def hear(self, token: Token, line: Timeline) -> None:
-        """The player has played `token`, or a note that the answer left is ended."""
-        if self.stream is not None and token.what - codec.OFF in self._left:
-            self._left.discard(token.what - codec.OFF)
+        """The player has played `token`, or a note that the answer left is ended. There is no answer now."""
+        stream = self.stream or self._reader.start(token.tick, line)
+        token = _fitted(token, stream)
+        if not stream.takes(token):  # it struck what the answer still sounded, and is over with that
+            self.stream = stream
+        elif stream.own[token.what % codec.PITCHES]:
             if self._exchange is not None:
                 self._exchange.answer.append(token)
-            self.stream = self._reader.feed(self.stream, token, line)
+            self.stream = self._reader.feed(stream, token, line, own=True, who=self._who(own=True))
         else:
             self._heard.append(token)
-            self.stream = self._reader.hear(self.stream, token, line)
+            self.stream = self._reader.hear(stream, token, line, self._who(own=False))
+
+    def _who(self, own: bool) -> int:
+        return (MACHINE if own else PLAYER) if self.beside else UNKNOWN
 
     def steer(self, steering: Steering, scale: Scale | None) -> None:
         """What is drawn from now on is drawn that way, in the scale if there is one."""
@@ -117,12 +123,14 @@ class Soloist:
         """All that it knows. Between answers."""
         exchange = self._exchange and self._exchange.copy()
         memory = copy.deepcopy(self._reader.memory)
-        left, heard = frozenset(self._left), tuple(self._heard)
-        return Known(self.stream, left, memory, exchange, self._heard_from, self._model, heard)
+        unread, heard = tuple(self._tape.ahead), tuple(self._heard)
+        return Known(self.stream, unread, memory, exchange, self._heard_from, self._model, heard)
 
     def know(self, known: Known) -> None:
         """From now on it knows that, and nothing else. Between answers."""
-        self.stream, self._left = known.stream, set(known.left)
+        self.stream = known.stream
+        self._tape.clear()
+        self._tape.ahead = list(known.unread)
         self._exchange = known.exchange and known.exchange.copy()
         self._heard_from = known.heard_from
         self._model, self._heard = known.model, deque(known.heard, PHRASE)
@@ -162,8 +170,36 @@ class Soloist:
         phrase = range(min(self._heard_from, kept), kept)
         return phrase if phrase or self._exchange is None else self._exchange.phrase
 
-    def begin(self, turn: Turn, dice: tuple[int, ...], line: Timeline) -> list[NoteOn | NoteOff]:
-        """The first note: its `dt` is the silence that really passed, only pitch and velocity are drawn."""
+    @property
+    def unread(self) -> bool:
+        """Whether the network is to read on (`read_on`), before anything else."""
+        return bool(self._tape.ahead)
+
+    @property
+    def own(self) -> list[int]:
+        """The pitches it plays that sound, once all is read."""
+        assert self.stream is not None
+        own = set(np.flatnonzero(self.stream.own).tolist())
+        for part in self._tape.ahead:
+            if part.own:
+                (own.add if part.on else own.discard)(part.pitch)
+        return sorted(own)
+
+    @property
+    def last_tick(self) -> int:
+        """Of all that the network has read, or is to read."""
+        assert self.stream is not None
+        return max([self.stream.last.tick, *(part.token.tick for part in self._tape.ahead)])
+
+    def keep_to(self, zone: tuple[int, int]) -> None:
+        """The lowest and the highest pitch of what is drawn from now on."""
+        if self.answer is not None:
+            self.answer.keep_within(zone)
+
+    def begin(self, turn: Turn, dice: tuple[int, ...], line: Timeline, zone: tuple[int, int] | None = None) -> Planned:
+        """The first note: its `dt` is the silence that really passed, only pitch and velocity are drawn. The pitches
+        are of the zone, the lowest and the highest; None: about where the player's were.
+        """
         phrase = self._phrase()
         varied = self._exchange.answer[1:] if turn.varies and self._exchange is not None else []
         self.settle()
@@ -176,9 +212,12 @@ class Soloist:
         begin_tick = max(round(turn.begin), stream.last.tick)
         answer = self.answer = Answer(turn, begin_tick, self._belts, self._reader.steering, self._scale)
         answer.keep_to(line)
+        if zone is not None:
+            answer.keep_within(zone)
         self._reader.reseed(dice)
-        self._waiting, self._struck, self._onset = [], {}, -math.inf
+        self._waiting, self._struck, self._drawn_from = [], {}, -math.inf
         self._lag_ticks, self._lags_from = 0.0, math.inf
+        self._tape.clear()
         tick = max(answer.begin_tick, self._begins_from(answer, 0, line))
         # The answer before may have been too fast to leave it any room, and the belts may hold no pitch of the scale.
         if answer.ends_before(tick, on=True) or not _free(answer, stream):
@@ -209,16 +248,17 @@ class Soloist:
         """When the plan runs short; None: it is whole."""
         if self.answer is None or self.answer.over is not None:
             return None
-        return line.time_ns(self._ripe_by(self.answer) + self._lag_ticks) - AHEAD_NS
+        ripe = self._ripe_by(self.answer) + self._lag_ticks
+        return line.time_ns(ripe - TICKS_PER_BEAT) if self.beside else line.time_ns(ripe) - AHEAD_NS
 
-    def plan(self, now: int, line: Timeline) -> list[NoteOn | NoteOff]:
+    def plan(self, now: int, line: Timeline) -> Planned:
         """Decide one more event, or that no more will come. Gives what can sound no sooner any more."""
         answer, stream = self.answer, self.stream
         assert answer is not None and stream is not None
-        answer.forget_before(line.position(now - KEPT_NS))
+        self._tape.forget_before(line.position(now - KEPT_NS))
         self._pace.forget_before(now - KEPT_NS)
         answer.keep_to(line)
-        sounding = np.flatnonzero(stream.held).tolist()
+        sounding = np.flatnonzero(stream.own).tolist()
         whole = self._is_whole(answer, stream, sounding)
         token = None if answer.closing or whole else self._draw(answer, stream, sounding, line)
         if token is None or answer.ends_before(token.tick, token.what < codec.OFF):
@@ -230,7 +270,7 @@ class Soloist:
             self._play(answer, stream, token, line)
         return self._ripe(answer, line)
 
-    def _is_whole(self, answer: Answer[Stream], stream: Stream, sounding: list[int]) -> bool:
+    def _is_whole(self, answer: Answer, stream: Stream, sounding: list[int]) -> bool:
         """Whether there is nothing more to play: no pitch for it, or the phrase was quoted, and nothing else is."""
         if not sounding and not _free(answer, stream):
             return True
@@ -246,7 +286,11 @@ class Soloist:
     def end(self) -> None:
         """The answer has been played."""
         self.answer = None
-        self._leave()
+
+    def close(self) -> None:
+        """Let the answer end: what is planned is played, and no more."""
+        if self.answer is not None:
+            self.answer.closing = True
 
     def take_back(self, time_ns: int, line: Timeline) -> None:
         """The answer ends: what would sound later never was."""
@@ -255,23 +299,132 @@ class Soloist:
         self._pace.take_back(time_ns)
         position = line.position(time_ns)
         sounded = max(position - self._lag_ticks, min(position, self._lags_from))
-        self.stream = answer.rewind(sounded) or self.stream
-        if self.stream is not None and self._exchange is not None:
-            self._exchange.take_back(self.stream.last)
-        self._leave()
-
-    def _leave(self) -> None:
-        assert self.stream is not None
-        self._left = set(np.flatnonzero(self.stream.held).tolist())
+        self.stream = self._tape.wind_back(sounded) or self.stream
+        self._never_was(self._tape.drop(sounded))
 
     def lag(self, late: Late, line: Timeline) -> None:
         """The rest of the answer sounds later."""
         self._lags_from = line.position(late.time_ns - late.late_ns) - self._lag_ticks - ROUNDING
         self._lag_ticks += line.ticks(late.shift_ns)
 
+    # What the player does beside it
+
+    def overhear(self, token: Token, line: Timeline, latency_ns: int) -> Planned:
+        """The player has played `token` while the answer plays: it takes its place among what is planned.
+
+        What sounds within a moment of it stays. The rest is planned anew where it comes as a surprise (`read_on`), or
+        where he strikes what the machine plays: that ends.
+        """
+        answer = self.answer
+        assert answer is not None
+        position = token.tick - self._lag_ticks
+        part = Part(position, token._replace(tick=answer.tick_at(position)), own=False)
+        settled = self._settled(position, line, latency_ns)
+        self.stream = self._tape.insert(part, settled) or self.stream
+        if not part.on:
+            return []
+        if self.beside and answer.turn.end == math.inf:
+            answer.closing, answer.over = False, None  # he plays on, and so does the machine
+        return self._make_way(part, settled, line)
+
+    def _settled(self, position: float, line: Timeline, latency_ns: int) -> float:
+        """The place up to which the plan stands, when something is heard at another."""
+        return position + line.ticks(SETTLED_NS + latency_ns)
+
+    def _make_way(self, part: Part, settled: float, line: Timeline) -> Planned:
+        """The player strikes a pitch: the machine leaves it alone."""
+        assert self.stream is not None
+        ahead = self._tape.ahead
+        place = ahead.index(part)
+        own = bool(self.stream.own[part.pitch])
+        for before in ahead[:place]:
+            own = before.on if before.own and before.pitch == part.pitch else own
+        clashing = [later for later in ahead[place:] if later.own and later.pitch == part.pitch]
+        if not own and not clashing:
+            return []
+        for later in reversed(clashing):
+            ahead.remove(later)
+            if later.on:
+                self._strike_was(later)
+        self._never_was(clashing)
+        self._waiting = [sound for sound in self._waiting if sound.pitch != part.pitch]
+        ahead[place] = part._replace(clashes=True)
+        ended: Planned = [self._revise_from(settled, line)]  # first: an end does not wait for what is dropped
+        if own:
+            ending = part.token._replace(what=codec.OFF + part.pitch, velocity=codec.NO_VELOCITY)
+            ahead.insert(place, Part(part.position, ending, own=True))
+            ended.append(NoteOff(line.time_ns(part.position + self._lag_ticks), part.pitch))
+        if any(later.on and later.position <= settled for later in clashing):  # it is too late to take that back
+            ended.append(NoteOff(line.time_ns(settled + self._lag_ticks), part.pitch))
+        return ended
+
+    def read_on(self, line: Timeline, latency_ns: int) -> Planned:
+        """The network reads one event of what it was wound back from. Gives what that changes."""
+        part = self._tape.ahead.pop(0)
+        stream = self.stream or self._reader.start(part.token.tick, line)
+        part = part._replace(token=_fitted(part.token, stream))
+        if not stream.takes(part.token) or (part.own and not part.on and not stream.own[part.pitch]):
+            return []  # what ended already, or the player's own sounds there
+        revised: Planned = []
+        if part.own:
+            after = self._reader.feed(stream, part.token, line, own=True, who=self._who(own=True))
+        else:
+            if self.answer is not None and part.on and self._surprises(part, stream, line):
+                revised = self._revise(self.answer, part, self._settled(part.position, line, latency_ns), line)
+            self._heard.append(part.token)
+            after = self._reader.hear(stream, part.token, line, self._who(own=False))
+        self._tape.add(part, stream)
+        self.stream = after
+        return revised
+
+    def _surprises(self, part: Part, stream: Stream, line: Timeline) -> bool:
+        return part.clashes or self._reader.surprise(stream, part.token, line) > SURPRISE
+
+    def renew(self, time_ns: int, dice: tuple[int, ...], line: Timeline, latency_ns: int) -> Planned:
+        """What was to sound later than a moment from now is planned anew, with other dice."""
+        assert self.answer is not None
+        settled = self._settled(line.position(time_ns) - self._lag_ticks, line, latency_ns)
+        self.stream = self._tape.wind_back(settled) or self.stream
+        self._reader.reseed(dice)
+        return self._plan_anew(self.answer, settled, line)
+
+    def _revise(self, answer: Answer, part: Part, settled: float, line: Timeline) -> Planned:
+        """What was to sound later is planned anew, after what the player did."""
+        after = any(later.own and later.position > settled for later in self._tape.ahead)
+        revised = self._plan_anew(answer, settled, line)
+        return revised if after or part.clashes else []
+
+    def _plan_anew(self, answer: Answer, settled: float, line: Timeline) -> Planned:
+        dropped = self._tape.drop(settled)
+        for later in reversed(dropped):
+            if later.on:
+                assert later.onsets is not None
+                answer.onsets = later.onsets
+                self._strike_was(later)
+        self._never_was(dropped)
+        self._waiting = [sound for sound in self._waiting if sound.position <= settled]
+        self._drawn_from = settled
+        answer.over = None
+        revise = self._revise_from(settled, line)
+        self._pace.take_back(revise.time_ns)
+        return [revise]
+
+    def _revise_from(self, settled: float, line: Timeline) -> Revise:
+        return Revise(line.time_ns(settled + self._lag_ticks))
+
+    def _never_was(self, dropped: list[Part]) -> None:
+        if self._exchange is not None:
+            self._exchange.take_back([part.token for part in dropped])
+
+    def _strike_was(self, part: Part) -> None:
+        if part.struck is None:
+            self._struck.pop(part.pitch, None)
+        else:
+            self._struck[part.pitch] = part.struck
+
     # What is drawn
 
-    def _draw(self, answer: Answer[Stream], stream: Stream, sounding: list[int], line: Timeline) -> Token:
+    def _draw(self, answer: Answer, stream: Stream, sounding: list[int], line: Timeline) -> Token:
         last = stream.last.tick
         left = self._ends_by(sounding, line) - last
         if left <= 0:
@@ -279,10 +432,10 @@ class Soloist:
         limits = self._limits(answer, stream, len(sounding), left, line)
         token = self._reader.draw(stream, limits, line)
         if limits.on and token.what >= codec.OFF and left > limits.most <= token.tick - last:
-            token = self._reader.draw(stream, limits._replace(least=limits.most, off=False), line)
+            token = self._reader.draw(stream, limits._replace(least=max(limits.least, limits.most), off=False), line)
         return token
 
-    def _limits(self, answer: Answer[Stream], stream: Stream, voices: int, left: int, line: Timeline) -> Limits:
+    def _limits(self, answer: Answer, stream: Stream, voices: int, left: int, line: Timeline) -> Limits:
         """What may come next in an answer in the player's manner, while so many voices sound.
 
         One of them has to end in so many ticks. What is quoted of his phrase is in his manner, however it goes.
@@ -299,6 +452,7 @@ class Soloist:
         if chord >= after:
             chord = after = 0
         return Limits(
+            least=self._wait(answer, last),
             most=min(max(0, rest, begins_from), left),
             chord=chord,
             on_from=max(after, begins_from),
@@ -307,31 +461,36 @@ class Soloist:
             off=voices > 0,
             pitches=answer.pitches,
             velocities=self._velocities,
-            pull=answer.flow.pull(last, answer.steering.density),
+            pull=answer.onsets.flow.pull(last, answer.steering.density),
             loudness=self._loudness,
             quoted=quoted,
             variation=answer.steering.variation,
         )
 
-    def _quoted(self, answer: Answer[Stream], stream: Stream, on: bool) -> Token | None:
-        """What comes next in the theme, in so many ticks; None: nothing, or nothing is quoted."""
-        if answer.steering.variation == 1.0 or not answer.pitches.any():
+    def _quoted(self, answer: Answer, stream: Stream, on: bool) -> Token | None:
+        """What comes next in the theme, in so many ticks; None: nothing, or nothing is quoted, as beside the player."""
+        if answer.steering.variation == 1.0 or not answer.pitches.any() or self.beside:
             return None
         if self._quote is None:
             above = 0 if answer.turn.varies else answer.steering.register
             self._quote = Quote(self._theme, answer.pitches, above)
-        played = stream.last._replace(tick=stream.last.tick - self._quote_tick) if answer.notes else None
+        played = stream.last._replace(tick=stream.last.tick - self._quote_tick) if answer.onsets.notes else None
         token = self._quote.next(played, stream.held, on)
         return token and token._replace(tick=max(0, token.tick + self._quote_tick - stream.last.tick))
 
-    def _begins_from(self, answer: Answer[Stream], voices: int, line: Timeline) -> int:
+    def _wait(self, answer: Answer, last: int) -> int:
+        """The ticks after the last one in which nothing more is planned."""
+        return 0 if self._drawn_from == -math.inf else max(0, answer.tick_from(self._drawn_from) - last)
+
+    def _begins_from(self, answer: Answer, voices: int, line: Timeline) -> int:
         """The first tick at which the belts let another note begin, while so many voices sound."""
         places = []
         if (next_ns := self._pace.next_ns()) is not None:
             places.append(line.position(next_ns))
-        drawn_together = [end for end in self._ends if self._struck[end.pitch].position == self._onset]
+        onset = answer.onsets.position
+        drawn_together = [end for end in self._ends if self._struck[end.pitch].position == onset]
         if voices + len(drawn_together) >= self._belts.voices:  # these cannot make room on their line of the grid
-            places.append(self._onset)
+            places.append(onset)
         return max(map(answer.tick_from, places), default=answer.begin_tick)
 
     def _ends_by(self, sounding: list[int], line: Timeline) -> int:
@@ -345,13 +504,14 @@ class Soloist:
         """Where a note has to end, by the belt."""
         return line.position(line.time_ns(struck.position) + self._longest_note_ns)
 
-    def _draw_end(self, answer: Answer[Stream], stream: Stream, sounding: list[int], line: Timeline) -> Token | None:
+    def _draw_end(self, answer: Answer, stream: Stream, sounding: list[int], line: Timeline) -> Token | None:
         """The end of a note that sounds: nothing else is left to play."""
         if not sounding:
             return None
         left = min(answer.close_by, self._ends_by(sounding, line)) - stream.last.tick
         if left > 1:
-            return self._reader.draw(stream, Limits(0, left, on=False), line)
+            wait = min(self._wait(answer, stream.last.tick), left)
+            return self._reader.draw(stream, Limits(wait, left, on=False), line)
         return self._end(stream, sounding, max(0, left))
 
     def _end(self, stream: Stream, pitches: list[int], wait: int) -> Token:
@@ -364,43 +524,43 @@ class Soloist:
 
     # What sounds
 
-    def _play(self, answer: Answer[Stream], stream: Stream, token: Token, line: Timeline) -> None:
+    def _play(self, answer: Answer, stream: Stream, token: Token, line: Timeline) -> None:
+        onsets, struck = answer.onsets, self._struck.get(token.what % codec.PITCHES)
         on = token.what < codec.OFF
         position = self._strike(answer, stream, token, line) if on else self._release(answer, token, line)
-        answer.ahead.append(Planned(position, stream))
+        self._tape.add(Part(position, token, True, onsets, struck), stream)
         assert self._exchange is not None
         self._exchange.answer.append(token)
-        self.stream = self._reader.feed(stream, token, line)
+        self.stream = self._reader.feed(stream, token, line, own=True, who=self._who(own=True))
 
-    def _strike(self, answer: Answer[Stream], stream: Stream, token: Token, line: Timeline) -> float:
+    def _strike(self, answer: Answer, stream: Stream, token: Token, line: Timeline) -> float:
         """A note begins. If it sounds already it ends first; struck twice on one line of the grid it is one note."""
         pitch, position = token.what, answer.onset(token.tick) + answer.turn.lean_ticks
-        answer.strike(token.tick)
         before = self._struck.get(pitch)
+        sounds = before is None or position > before.position
+        answer.strike(token.tick, position, sounds)
         again = [end for end in self._ends if end.pitch == pitch and end.position >= position]
         for end in again:
             self._waiting.remove(end)
-        if before is None or position > before.position:
+        if sounds:
             for end in again:
                 bisect.insort(self._waiting, end._replace(position=position))
             self._make_room(stream, position)
             bisect.insort(self._waiting, Sound(position, True, pitch, codec.velocity_of(token.velocity)))
             self._struck[pitch] = Struck(position, token.tick)
             self._pace.begin(line.time_ns(position))
-            self._onset = position
-            answer.notes += 1
         return position
 
     def _make_room(self, stream: Stream, position: float) -> None:
         """On the grid, notes may still sound that the network has ended: those beyond the belt end here."""
         later = [end for end in self._ends if end.position > position]
-        surplus = int(stream.held.sum()) + len(later) + 1 - self._belts.voices if later else 0
+        surplus = int(stream.own.sum()) + len(later) + 1 - self._belts.voices if later else 0
         begun = [end for end in later if self._struck[end.pitch].position < position]
         for end in begun[: max(0, surplus)]:
             self._waiting.remove(end)
             bisect.insort(self._waiting, end._replace(position=position))
 
-    def _release(self, answer: Answer[Stream], token: Token, line: Timeline) -> float:
+    def _release(self, answer: Answer, token: Token, line: Timeline) -> float:
         """A note ends: it keeps the length it was given, up to the belt's and to the end of the turn."""
         pitch = token.what - codec.OFF
         struck = self._struck[pitch]
@@ -416,16 +576,17 @@ class Soloist:
         """Of the notes that the network has ended already, in order."""
         return [sound for sound in self._waiting if not sound.on]
 
-    def _last(self, answer: Answer[Stream]) -> float:
-        return max((planned.position for planned in answer.ahead), default=answer.turn.begin)
+    def _last(self, answer: Answer) -> float:
+        last = self._tape.last_position
+        return answer.turn.begin if last is None else last
 
-    def _ripe_by(self, answer: Answer[Stream]) -> float:
+    def _ripe_by(self, answer: Answer) -> float:
         """Whatever is still to be drawn sounds here or later."""
         assert self.stream is not None
         turn = answer.turn
         return answer.position(self.stream.last.tick) + turn.lean_ticks - turn.grid.reach_ticks
 
-    def _ripe(self, answer: Answer[Stream], line: Timeline) -> list[NoteOn | NoteOff]:
+    def _ripe(self, answer: Answer, line: Timeline) -> Planned:
         """What can sound no sooner than it waits for."""
         until = math.inf if answer.over is not None else self._ripe_by(answer) + ROUNDING
         ripe = [sound for sound in self._waiting if sound.position <= until]
@@ -433,6 +594,12 @@ class Soloist:
         return [sound.event(line) for sound in ripe]
 
 
-def _free(answer: Answer[Stream], stream: Stream) -> bool:
+def _free(answer: Answer, stream: Stream) -> bool:
     """Whether any pitch is left to strike."""
     return bool((answer.pitches & ~stream.held).any())
+
+
+def _fitted(token: Token, stream: Stream) -> Token:
+    """At its tick, or the first one after it that the order within a tick allows."""
+    token = token._replace(tick=max(token.tick, stream.last.tick))
+    return token if stream.takes(token) else token._replace(tick=token.tick + 1)

@@ -10,7 +10,7 @@ from improv.net.hearing import Hearing
 from improv.net.memory import Memory
 from improv.soloist import Known
 
-NOTHING = Known(None, frozenset(), Memory(), None, 0, (), ())
+NOTHING = Known(None, (), Memory(), None, 0, (), ())
 MOST = 32  # of both, that are kept: the last ones
 
 

@@ -118,8 +118,8 @@ SOURCES = (
     Time(),
     Time(bpm=100.0),
     Time(source="midi"),
-    Time(bpm=180.0, metre=(3, 8), trade_bars=1),
-    Time(source="midi", trade_bars=1, enter="bar"),
+    Time(bpm=180.0, metre=(3, 8), mode="trade", bars=1),
+    Time(source="midi", mode="trade", bars=1, enter="bar"),
 )
 DATA = st.integers(0, 127)
 NEAR = st.integers(58, 63)  # pitches that meet

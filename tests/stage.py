@@ -25,7 +25,7 @@ from improv.music.timeline import NS, TICKS_PER_BEAT, Timeline
 from improv.net import codec
 from improv.net.codec import Token
 from improv.net.stepper import Reading
-from improv.net.stream import Net, Reader, Stream
+from improv.net.stream import UNKNOWN, Net, Reader, Stream
 
 CHANNEL = 2
 TUNE = (0, 4, 7, 5, 9, 12, 2, 11)
@@ -73,12 +73,12 @@ class Note(NamedTuple):
 class StrictReader(Reader):
     """Checks each token it is fed against the alphabet."""
 
-    def feed(self, stream: Stream, token: Token, timeline: Timeline) -> Stream:
+    def feed(self, stream: Stream, token: Token, timeline: Timeline, own: bool, who: int = UNKNOWN) -> Stream:
         if stream.last.what != codec.START:
             ticks = token.tick - stream.last.tick
             assert ticks >= 0
             assert codec.allowed(stream.held, stream.last.what, ticks)[token.what], (stream.last, token)
-        return super().feed(stream, token, timeline)
+        return super().feed(stream, token, timeline, own, who)
 
 
 class _Counted:

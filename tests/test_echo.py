@@ -31,7 +31,7 @@ from tests.stage import CHANNEL, Gave, Stage, every, played_on
 MS = NS // 1000
 THRU_CHANNEL = 1
 LINE = Timeline(120.0, origin_ns=NS, metric=True)
-FREE, TRADE = Time(), Time(source="link", grid=Grid(12, 1.0), trade_bars=1)
+FREE, TRADE = Time(), Time(source="link", grid=Grid(12, 1.0), mode="trade", bars=1)
 Timed = tuple[int, bytes]
 
 

@@ -144,7 +144,7 @@ class Listening(Stage):
     """With ears, which pass on what is played as well."""
 
     def __init__(self, net: FlatNet) -> None:
-        time = Time(source="midi", grid=Grid(12, 1.0), trade_bars=1)
+        time = Time(source="midi", grid=Grid(12, 1.0), mode="trade", bars=1)
         super().__init__(net, Musicianship(time=time), duties=Duties(clock=True, click_channel=10))
         played: SimpleQueue[Played | Late] = SimpleQueue()
         self._loop = Loop(self._engine, SimpleQueue(), self, CHANNEL, tell=played.put)

@@ -19,7 +19,7 @@ from tests.nets import lively
 from tests.stage import Faults, Stage, every, notes, played_on
 
 MS = NS // 1000
-TRADE = Time(source="link", grid=Grid(12, 1.0), trade_bars=1)
+TRADE = Time(source="link", grid=Grid(12, 1.0), mode="trade", bars=1)
 LINE = Timeline(120.0, origin_ns=NS, metric=True)
 
 

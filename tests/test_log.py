@@ -19,6 +19,7 @@ from improv.midi.log import BadLog, Gave, Header, Log, Record, Silence, Step
 from improv.midi.recorder import recover
 from improv.music.events import Heard, InputLost, NoteOff, NoteOn, Pedal, Played, Retime, Steer
 from improv.music.timeline import NS, Timeline
+from improv.music.turns import MODES
 
 MS = 1_000_000
 BEGIN_NS = 3_141_592_653_589
@@ -35,6 +36,7 @@ FIELDS: dict[Any, st.SearchStrategy[Any]] = {
     "velocity": st.integers(1, 127),
     "sixteenths": st.integers(0, 0x3FFF),
     "timeline": lines,
+    "mode": st.sampled_from(MODES),
     "time_ns": times,
     bool: st.booleans(),
     int: st.integers(-(1 << 62), 1 << 62),

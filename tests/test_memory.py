@@ -148,18 +148,17 @@ def test_what_the_network_rules_out_altogether_can_still_be_drawn() -> None:
 
 def test_a_snapshot_is_left_as_it_was_by_what_was_played_after_it() -> None:
     reader = Reader(FlatNet(), Steering(temperature=1.0, top_p=1.0, memory=1.0))
-    timeline, stream = Timeline(), None
+    timeline = Timeline()
+    stream = reader.start(0, timeline)
     for token in [*line(LICK), *line(LICK[:3], begin=200)]:
         stream = reader.hear(stream, token, timeline)
-    assert stream is not None
 
     def go_on() -> list[Token]:
         reader.reseed((7,))
         found, at = [], stream
         for _ in range(40):
-            assert at is not None
             found.append(reader.draw(at, Limits(most=48), timeline))
-            at = reader.feed(at, found[-1], timeline)
+            at = reader.feed(at, found[-1], timeline, own=True)
         return found
 
     assert go_on() == go_on()

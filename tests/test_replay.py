@@ -102,7 +102,7 @@ SHOWS: dict[str, tuple[list[Heard], Musicianship]] = {
         ],
         Musicianship(time=Time("link")),
     ),
-    "trade": ([Retime(NS, LINE, jump=True), *TUNE], Musicianship(time=Time("link", trade_bars=2))),
+    "trade": ([Retime(NS, LINE, jump=True), *TUNE], Musicianship(time=Time("link", mode="trade", bars=2))),
     "takes": (
         [
             *TUNE, AnotherTake(9 * NS), AnotherTake(16 * NS), Undo(17 * NS), Freeze(18 * NS), *later(TUNE, 18 * NS),

@@ -141,7 +141,7 @@ def test_what_is_played_before_the_line_is_a_phrase_of_its_own() -> None:
 
 
 def test_in_a_trade_another_take_has_what_is_left_of_the_bars() -> None:
-    time = Time(source="link", grid=Grid(12, 1.0), trade_bars=2)
+    time = Time(source="link", grid=Grid(12, 1.0), mode="trade", bars=2)
     at_ns = LINE.time_ns(10.6 * TICKS_PER_BEAT)
     heard = [JOINS, *played_on(LINE, every(0.5, 0, 8)), AnotherTake(at_ns), *played_on(LINE, every(0.5, 16, 24))]
     show = a_stage(time).play(heard)
@@ -151,7 +151,7 @@ def test_in_a_trade_another_take_has_what_is_left_of_the_bars() -> None:
 
 
 def test_in_the_last_beat_of_its_bars_there_is_no_room_for_another() -> None:
-    time = Time(source="link", grid=Grid(12, 1.0), trade_bars=2)
+    time = Time(source="link", grid=Grid(12, 1.0), mode="trade", bars=2)
     at_ns = LINE.time_ns(15.2 * TICKS_PER_BEAT)
     show = a_stage(time).play([JOINS, *played_on(LINE, every(0.5, 0, 8)), AnotherTake(at_ns)])
     assert notes(show.sent) and not begun_from(show, at_ns) and show.engine.resting
@@ -203,7 +203,7 @@ def test_what_comes_before_it_takes_the_place_of_a_variation(then: list[Heard]) 
 
 
 def test_in_a_trade_a_variation_ends_the_trade() -> None:
-    time = Time(source="link", grid=Grid(12, 1.0), trade_bars=2)
+    time = Time(source="link", grid=Grid(12, 1.0), mode="trade", bars=2)
     show = a_stage(time).play(
         [JOINS, *played_on(LINE, every(0.5, 0, 8)), VaryThat(LINE.time_ns(10.6 * TICKS_PER_BEAT))]
     )
@@ -428,7 +428,9 @@ def test_without_a_last_answer_nothing_is_looped() -> None:
 def test_a_loop_ends_a_trade_and_is_played_on_over_the_bar_line() -> None:
     presses = [LoopThat(LINE.time_ns(beat * TICKS_PER_BEAT)) for beat in (10.6, 40.5)]
     heard = [JOINS, *played_on(LINE, every(0.5, 0, 8)), *presses, *played_on(LINE, every(0.5, 18, 22))]
-    show = a_stage(Time(source="link", grid=Grid(12, 1.0), trade_bars=2)).play(sorted(heard, key=lambda e: e.time_ns))
+    show = a_stage(Time(source="link", grid=Grid(12, 1.0), mode="trade", bars=2)).play(
+        sorted(heard, key=lambda e: e.time_ns)
+    )
     bars = {int(LINE.beat(note.on.sent_ns) // 4) for note in notes(show.sent)}
     assert bars >= set(range(2, 11))
 

@@ -24,9 +24,12 @@ from improv.music.events import (
     ForgetMe,
     FreeWheel,
     Freeze,
+    Halt,
     Heard,
     InputLost,
     LoopThat,
+    Mark,
+    Mute,
     NoteOff,
     NoteOn,
     OutLatency,
@@ -34,6 +37,7 @@ from improv.music.events import (
     Pedal,
     Played,
     Retime,
+    SetMode,
     SongPosition,
     Start,
     Stop,
@@ -47,6 +51,7 @@ from improv.music.events import (
 )
 from improv.music.grid import Grid
 from improv.music.timeline import NS, TICKS_PER_BEAT, Timeline
+from improv.music.turns import MODES
 from improv.net import codec
 from tests import clocks
 from tests.clocks import Take, ramp, steady
@@ -72,6 +77,11 @@ def joins(line: Timeline, time_ns: int = 0) -> Retime:
 def stage(time: Time, net: FlatNet | None = None, seed: int = 0, latency_ns: int = 0, **faults: object) -> Stage:
     musicianship = Musicianship(time=time, seed=seed, out_latency_ns=latency_ns)
     return Stage(net or lively(), musicianship, Faults(**faults))  # type: ignore[arg-type]
+
+
+def trading(time: Time, bars: int | None) -> Time:
+    """The same, but that so many bars are traded, if any."""
+    return time if bars is None else replace(time, mode="trade", bars=bars)
 
 
 def given(show: Show, kind: type[Played]) -> list[Played]:
@@ -169,7 +179,7 @@ def test_a_line_that_is_gone_by_when_the_beat_moves_is_not_begun_on(trade: int |
     line = link()
     moves_ns = line.time_ns((4 if trade else 8) * TICKS_PER_BEAT) - 300 * MS
     heard = [joins(line), *played_on(line, every(0.5, 0, 3.5)), ClockOffset(moves_ns, -400 * MS)]
-    show = stage(replace(TIGHT, trade_bars=trade)).play(heard)
+    show = stage(trading(TIGHT, trade)).play(heard)
     moved = line._replace(origin_ns=line.origin_ns - 400 * MS)
     begins_ns = answer(show)[0].on.sent_ns
     check_it_is_decided(show)
@@ -629,7 +639,7 @@ def test_an_offset_that_is_changed_moves_the_answer(offset_ms: int) -> None:
 
 
 @pytest.mark.parametrize("latency_ms", [0, 12, 300])
-@pytest.mark.parametrize("time", [Time(), TIGHT, replace(TIGHT, trade_bars=2)], ids=["free", "answer", "trade"])
+@pytest.mark.parametrize("time", [Time(), TIGHT, replace(TIGHT, mode="trade", bars=2)], ids=["free", "answer", "trade"])
 def test_what_is_sent_early_is_decided_earlier(time: Time, latency_ms: int) -> None:
     line = link(120.0)
     heard = [joins(line)] if time.source == "link" else []
@@ -840,7 +850,7 @@ def test_late_wake_ups_of_the_outlet_are_as_late_and_no_later() -> None:
 def test_however_late_it_is_woken_it_plays_the_same(trade: int | None, late_ms: int) -> None:
     take = song(beats=36, jitter_ms=1.0, seed=4)
     events = together(take.events, tune(take, 0, 4), tune(take, 17, 20), tune(take, 25.5, 28))
-    time = replace(BY_CLOCK, enter="beat", trade_bars=trade)
+    time = trading(replace(BY_CLOCK, enter="beat"), trade)
     prompt = stage(time).play(events, at(take, 36))
     late = stage(time, engine_late_ns=late_ms * MS).play(events, at(take, 36))
     assert [one.message for one in late.sent] == [one.message for one in prompt.sent] and len(late.sent) > 20
@@ -868,7 +878,7 @@ def acts(kinds: str, numbers: st.SearchStrategy[int], longest_ms: int = 900) -> 
 
 KEYS = acts("on off down up lost", st.integers(58, 64))
 TUNES = acts("tune", st.integers(3, 12), 5_000)
-ASKS = acts("ask another loop vary undo forget freeze", st.just(0))
+ASKS = acts("ask ask halt mute mode mode another loop vary undo forget freeze good", st.integers(0, 3))
 SHIFTS = acts("latency offset", st.integers(0, 90))
 BY_HAND = acts("tap tap tap transport", st.just(0))
 SESSION = acts("session", st.integers(0, 99))
@@ -882,7 +892,8 @@ SETTINGS = st.builds(
     metre=st.sampled_from([(4, 4), (3, 4), (6, 8), (7, 8), (1, 4)]),
     enter=st.sampled_from(["beat", "bar", "now"]),
     grid=st.builds(Grid, st.sampled_from([48, 24, 16, 12, 8, 6]), st.sampled_from([0.0, 0.3, 1.0])),
-    trade_bars=st.none() | st.sampled_from([1, 2]),
+    mode=st.sampled_from(MODES),
+    bars=st.sampled_from([1, 2]),
 )
 Act = tuple[str, int, int]
 
@@ -907,6 +918,10 @@ def heard_of(act: Act, now: int) -> list[Heard]:
         "forget": ForgetMe(time_ns),
         "freeze": Freeze(time_ns),
         "lost": InputLost(time_ns),
+        "halt": Halt(time_ns),
+        "good": Mark(time_ns, good=True),
+        "mute": Mute(time_ns),
+        "mode": SetMode(time_ns, MODES[number % 4]),
         "latency": OutLatency(time_ns, 4 * number * MS),
         "offset": ClockOffset(time_ns, 9 * (number - 45) * MS),
         "tap": Tap(time_ns),

@@ -36,7 +36,7 @@ def joins(bpm: float = 240.0, metre: tuple[int, int] = (4, 4)) -> tuple[Timeline
 
 
 def stage(bars: int, net: FlatNet | None = None, time: Time = TRADE, **faults: object) -> Stage:
-    return Stage(net or lively(), Musicianship(time=replace(time, trade_bars=bars)), Faults(**faults))  # type: ignore[arg-type]
+    return Stage(net or lively(), Musicianship(time=replace(time, mode="trade", bars=bars)), Faults(**faults))  # type: ignore[arg-type]
 
 
 def machine_bars(line: Timeline, show: Show, first_bar: int, bars: int) -> list[int]:
@@ -246,7 +246,7 @@ def test_a_pick_up_is_heard_even_if_the_machine_never_got_to_play() -> None:
 
 def test_bars_shorter_than_the_latency_are_not_traded() -> None:
     line, retime = joins(300.0, (1, 4))
-    musicianship = Musicianship(time=replace(TRADE, trade_bars=1), out_latency_ns=360 * MS)
+    musicianship = Musicianship(time=replace(TRADE, mode="trade", bars=1), out_latency_ns=360 * MS)
     show = Stage(lively(), musicianship).play([retime, *played_on(line, every(0.5, 0, 12))])
     assert not show.sent and show.engine.resting
 
@@ -305,7 +305,7 @@ def test_the_shipped_network_trades_with_a_real_pianist(corpus: str) -> None:
     first_ns = next(event.time_ns for event in events if isinstance(event, NoteOn))
     heard = [event for event in events if event.time_ns < first_ns + 25 * NS]
     line = Timeline(120.0, first_ns, metric=True)
-    time = Time(bpm=120.0, grid=Grid(12, 1.0), trade_bars=2)
+    time = Time(bpm=120.0, grid=Grid(12, 1.0), mode="trade", bars=2)
     playing = Stage(weights.load("open")[1], Musicianship(time=time))
     show = playing.play([*heard, InputLost(heard[-1].time_ns)], first_ns + 60 * NS)
     assert len(set(machine_bars(line, show, 0, 2))) >= 3

@@ -258,7 +258,7 @@ def test_the_reader_draws_only_what_is_possible() -> None:
     for _ in range(300):
         token = reader.draw(stream, Limits(), line)
         assert codec.allowed(stream.held, stream.last.what, token.tick - stream.last.tick)[token.what]
-        stream = reader.feed(stream, token, line)
+        stream = reader.feed(stream, token, line, own=True)
 
 
 def test_draw_keeps_to_its_choices_and_to_the_nucleus() -> None:

@@ -205,8 +205,8 @@ class _Session:
                 seen = self._onlooker(engine, terminal, screen)
                 keepers.append(seen.take)
                 shows.append(seen.show)
-            channel, tell, late = settings.channels.output, self._played.put, self._hands.late
-            self._loop = Loop(engine, inbox, self._outlet, channel, keepers, tell, late, shows)
+            channels, tell, late = settings.channels, self._played.put, self._hands.late
+            self._loop = Loop(engine, inbox, self._outlet, channels.output, keepers, tell, late, shows, channels.beside)
             with contextlib.ExitStack() as open_ends:
                 self._plugs = list(self._open(open_ends))
                 self._open_ends = open_ends.pop_all()

@@ -14,10 +14,22 @@ from improv.clock import now_ns
 from improv.engine import Engine
 from improv.live.tally import Tally
 from improv.midi import wire
-from improv.midi.frames import BEAT, LATENCY, PLAY, TURN, YIELD, Frame, Report, Sent, Skipped, retime_frame
+from improv.midi.frames import BEAT, LATENCY, PLAY, REVISE, TURN, YIELD, Frame, Report, Sent, Skipped, retime_frame
 from improv.midi.log import Gave, Record, Silence, Step
 from improv.midi.outlet import HEARTBEAT_NS
-from improv.music.events import FreeWheel, Heard, Late, NoteOff, NoteOn, OutLatency, Played, Retime, TurnBegins, Yield
+from improv.music.events import (
+    FreeWheel,
+    Heard,
+    Late,
+    NoteOff,
+    NoteOn,
+    OutLatency,
+    Played,
+    Retime,
+    Revise,
+    TurnBegins,
+    Yield,
+)
 from improv.music.latest import PER_S
 
 LOG = logging.getLogger("improv")
@@ -59,13 +71,16 @@ class Loop:
         tell: Callable[[Played | Late], None] | None = None,
         late: Callable[[int], Iterable[Heard]] = lambda now: (),
         shows: Sequence[Callable[[int], int | None]] = (),
+        beside: int | None = None,
     ) -> None:
-        """Keepers are given all that the engine is told and gives, and what is sent, as it happens; `tell` what is to
-        be sent, before it is, and how late it was. What came too fast for the inbox is asked for (`late`) at each
-        heartbeat. `shows` are called whenever it begins to wait, and say when to call them again if nothing comes.
+        """Answers go out on a channel, and what is played beside the player on another, or the same. Keepers are given
+        all that the engine is told and gives, and what is sent, as it happens; `tell` what is to be sent, before it is,
+        and how late it was. What came too fast for the inbox is asked for (`late`) at each heartbeat. `shows` are called
+        whenever it begins to wait, and say when to call them again if nothing comes.
         """
         self._engine, self._inbox, self.outlet = engine, inbox, outlet
-        self._channel, self._keepers = channel, keepers
+        self._answers, self._beside, self._keepers = channel, beside or channel, keepers
+        self._channel = channel  # of the turn that plays
         self._tell, self._late, self._shows = tell or (lambda event: None), late, shows
         self._beat_ns = 0
         self._in_force: dict[int, Frame] = {}  # the last of each command that a new outlet needs as well
@@ -151,7 +166,10 @@ class Loop:
                 self.outlet.put(Frame(event.time_ns, PLAY, wire.spell(event, self._channel)))
             elif isinstance(event, Yield):
                 self.outlet.put(Frame(event.time_ns + event.release_ns, YIELD))
+            elif isinstance(event, Revise):
+                self.outlet.put(Frame(event.time_ns, REVISE))
             elif isinstance(event, TurnBegins):
+                self._channel = self._beside if event.beside else self._answers
                 self.tally.begin_turn(event)
                 self.outlet.put(Frame(event.time_ns, TURN))
             elif isinstance(event, Retime):

@@ -12,6 +12,7 @@ from improv.midi.frames import (
     PANIC,
     PLAY,
     RETIME,
+    REVISE,
     TURN,
     YIELD,
     Frame,
@@ -98,6 +99,8 @@ class Desk:
             self._forward(frame.message)
         elif frame.command == YIELD:
             self._give_way(frame.time_ns)
+        elif frame.command == REVISE:
+            self._play(self._schedule.revise(frame.time_ns))
         elif frame.command == LET_GO:
             self._send_all(self._schedule.drop(THRU))
         elif frame.command == TURN:

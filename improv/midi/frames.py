@@ -9,7 +9,7 @@ from typing import IO, Any, NamedTuple
 from improv.music.events import Late, Retime
 from improv.music.timeline import Timeline
 
-PLAY, FORWARD, YIELD, LET_GO, BEAT, LEAVE, TURN, RETIME, LATENCY, PANIC = range(10)
+PLAY, FORWARD, YIELD, LET_GO, BEAT, LEAVE, TURN, RETIME, LATENCY, PANIC, REVISE = range(11)
 _FRAME = struct.Struct("<qBB36s")  # due or stamp in ns, command, length, message
 _LINE = struct.Struct("<dqddBB??")  # a timeline: tempo, origin in ns and in beats, bar, metre, metric; and a jump
 # Sent: due, sent, -, -, -, length, message; Late: time, turn, late, shift, thinned, ended, -; Skipped: values; Alive

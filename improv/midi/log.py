@@ -27,6 +27,7 @@ from improv.midi.frames import Sent
 from improv.music import events, steering
 from improv.music.events import Heard, Played, Retime, Steer
 from improv.music.timeline import NS, Timeline
+from improv.music.turns import MODES
 
 FORMAT = 3
 MAX_BYTES = 256 * 1024**2  # a day of playing without a rest
@@ -89,6 +90,9 @@ KINDS: dict[str, Any] = {
     "offset": events.ClockOffset,
     "latency": events.OutLatency,
     "steer": events.Steer,
+    "mode": events.SetMode,
+    "halt": events.Halt,
+    "mute": events.Mute,
     "mark": events.Mark,
     "another": events.AnotherTake,
     "loop": events.LoopThat,
@@ -102,6 +106,7 @@ KINDS: dict[str, Any] = {
     "panic": events.Panic,
     "yield": events.Yield,
     "turn": events.TurnBegins,
+    "revise": events.Revise,
 }
 _NAMES = {kind: name for name, kind in KINDS.items()}
 
@@ -286,6 +291,8 @@ def _reader(field: str, hint: Any) -> Callable[[Any], Any]:
         return lambda values: _built(Timeline, values)
     if field == "metre":
         return _metre
+    if field == "mode":
+        return _mode
     kinds = typing.get_args(hint) or (hint,)
     if float in kinds:
         kinds = (*kinds, int)
@@ -304,6 +311,12 @@ def _metre(values: Any) -> tuple[int, int]:
     if beats not in _BEATS or unit not in _UNITS:
         raise ValueError("metre")
     return int(beats), int(unit)
+
+
+def _mode(name: Any) -> str:
+    if type(name) is not str or name not in MODES:
+        raise ValueError("mode")
+    return name
 
 
 _READERS = {

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from dataclasses import dataclass, field, replace
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,8 +28,6 @@ VARIED = 0.3  # the `variation` of one answer from the one before
 BEYOND = 12  # semitones below and above what the player touched
 
 LEAST_S = 0.1  # of a phrase, whose notes are counted
-
-S = TypeVar("S")
 
 
 class Manner(NamedTuple):
@@ -78,17 +75,25 @@ class Turn(NamedTuple):
     ticks_per_s: float = FREE_BPM * TICKS_PER_BEAT / 60  # as it begins
     varies: bool = False  # the answer before
 
+    def endless(self) -> Turn:
+        """The same, until something else ends it."""
+        return self._replace(end=math.inf, exact=False, latest_ns=None, notes=None)
 
-@dataclass(frozen=True)
-class Planned(Generic[S]):
-    """An event that was decided, where it sounds, and where the network stood before it."""
 
+class Onsets(NamedTuple):
+    """What was struck so far: how many notes, where the last one sounds, its tick, that of its chord's first, and how
+    many come in a time.
+    """
+
+    notes: int
     position: float
-    before: S
+    tick: int
+    chord_tick: int
+    flow: Flow
 
 
 @dataclass
-class Answer(Generic[S]):
+class Answer:
     """An answer under way. It ends by itself: `rest_by`, then `closing`, then `over`."""
 
     turn: Turn
@@ -98,30 +103,33 @@ class Answer(Generic[S]):
     scale: Scale | None = None  # to which all that it strikes belongs
     pitches: np.ndarray = field(init=False)  # bool [128]: which it may strike
     most_voices: int = field(init=False)
-    flow: Flow = field(init=False)
+    zone: tuple[int, int] | None = None  # its lowest and highest pitch; None: about where the player's are
     latest: float = field(init=False)  # nothing sounds after this place
-    onset_tick: int = field(init=False)  # of the last note planned
-    chord_tick: int = field(init=False)  # of the first note of its chord
-    notes: int = 0
+    onsets: Onsets = field(init=False)
     closing: bool = False
     over: float | None = None  # where the last note ends, once that is planned
-    ahead: deque[Planned[S]] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
-        self.onset_tick = self.chord_tick = self.begin_tick
+        flow = Flow.begin(self.turn.manner.notes_per_s, self.begin_tick, self.turn.ticks_per_s)
+        self.onsets = Onsets(0, -math.inf, self.begin_tick, self.begin_tick, flow)
         self.latest = self.turn.end if self.turn.exact else math.inf
-        self.flow = Flow(self.turn.manner.notes_per_s, self.begin_tick, self.turn.ticks_per_s)
         self.steer(self.steering, self.scale)
 
     def steer(self, steering: Steering, scale: Scale | None) -> None:
         """What is still to be decided is to be so. `length` is that of the turn, which was decided before."""
         self.steering = replace(steering, variation=VARIED) if self.turn.varies else steering
         self.scale = scale
-        low, high = register(self.turn.manner, steering.register, self.belts)
+        low, high = self.zone or register(self.turn.manner, steering.register, self.belts)
         self.pitches = np.ones(PITCHES, bool) if scale is None else np.array(scale.pitches)
         self.pitches[:low] = False
         self.pitches[high + 1 :] = False
         self.most_voices = min(steering.voices or self.turn.manner.voices + MORE_VOICES, self.belts.voices)
+
+    def keep_within(self, zone: tuple[int, int]) -> None:
+        """The lowest and the highest pitch it may strike; where there is none, they stay as they are."""
+        if zone[0] <= zone[1] and zone != self.zone:
+            self.zone = zone
+            self.steer(self.steering, self.scale)
 
     def keep_to(self, line: Timeline) -> None:
         """The last moment is where the timeline in force says."""
@@ -132,6 +140,10 @@ class Answer(Generic[S]):
     def position(self, tick: int) -> float:
         """Where in the turn a tick of the network lies."""
         return tick - self.begin_tick + self.turn.begin
+
+    def tick_at(self, position: float) -> int:
+        """The tick of the network at a place in the turn."""
+        return round(position - self.turn.begin) + self.begin_tick
 
     def onset(self, tick: int) -> float:
         """Where a note that is drawn there begins, but for the lean."""
@@ -161,48 +173,42 @@ class Answer(Generic[S]):
         if not on:
             return position > self.latest
         if turn.notes is not None:
-            return self.notes >= turn.notes
+            return self.onsets.notes >= turn.notes
         if max(position, self.onset(tick)) >= self.latest:
             return True
         if turn.exact:
             return False
         length = turn.end - turn.begin
-        breath = position - max(self.position(self.onset_tick), turn.begin + EARLIEST * length)
+        breath = position - max(self.position(self.onsets.tick), turn.begin + EARLIEST * length)
         return breath >= BREATH * self._spacing_ticks or position > turn.begin + LATEST * length
 
     def may_end(self, tick: int) -> bool:
         """Whether it would not be too short if it ended there."""
         return self.position(tick) > self.turn.begin + EARLIEST * (self.turn.end - self.turn.begin)
 
-    def strike(self, tick: int) -> None:
-        self.flow.strike(tick)
-        self.onset_tick = tick
-        if tick > self.chord_tick + self._chord_ticks:
-            self.chord_tick = tick
+    def strike(self, tick: int, position: float, sounds: bool) -> None:
+        """A note was drawn at that tick. It `sounds` there, or is the same as one before, on the grid."""
+        notes, at, _, chord_tick, flow = self.onsets
+        if tick > chord_tick + self._chord_ticks:
+            chord_tick = tick
+        self.onsets = Onsets(notes + sounds, position if sounds else at, tick, chord_tick, flow.strike(tick))
 
     @property
     def hurry(self) -> tuple[int, int]:
         """Between these ticks nothing happens: too late for the last chord, too early for the next."""
-        return self.chord_tick + self._chord_ticks, self.chord_tick + self._spacing_ticks // FASTER
+        chord_tick = self.onsets.chord_tick
+        return chord_tick + self._chord_ticks, chord_tick + self._spacing_ticks // FASTER
 
     @property
     def rest_by(self) -> int:
         """The tick by which the next note must begin."""
         least = self._ticks(LEAST_REST_S / self.steering.density)
-        return self.onset_tick + max(LONGEST_REST * self._spacing_ticks, least)
+        return self.onsets.tick + max(LONGEST_REST * self._spacing_ticks, least)
 
     @property
     def close_by(self) -> int:
         """The tick by which the last note must have ended."""
-        tail = self.onset_tick + self._ticks(TAIL_S)
+        tail = self.onsets.tick + self._ticks(TAIL_S)
         if self.position(tail) <= self.latest:
             return tail
         return math.floor(self.latest - self.turn.begin) + self.begin_tick
-
-    def rewind(self, position: float) -> S | None:
-        """Where the network stood after the last event that sounds by then; None: nothing is to be undone."""
-        return next((planned.before for planned in self.ahead if planned.position > position), None)
-
-    def forget_before(self, position: float) -> None:
-        while self.ahead and self.ahead[0].position < position:
-            self.ahead.popleft()

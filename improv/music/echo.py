@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from improv.music.events import Late, NoteOff, NoteOn, OutLatency, Played, Yield
+from improv.music.events import Late, NoteOff, NoteOn, OutLatency, Played, Revise, Yield
 from improv.music.latest import PREFIX
 from improv.music.pulse import DOWNBEAT, UPBEAT
 from improv.music.schedule import CONTROL, HALF, NOTE_OFF, NOTE_ON, is_note_off, is_note_on, is_pedal
@@ -67,7 +67,9 @@ class Echo:
             case NoteOff(time_ns, pitch):
                 self.went(bytes((NOTE_OFF, pitch, 0)), time_ns - self._latency_ns, telling=True)
             case Yield(time_ns):
-                self._take_back(time_ns)
+                self._take_back(time_ns, ends_ns=time_ns)
+            case Revise(time_ns):
+                self._take_back(time_ns, ends_ns=None)
             case OutLatency(_, latency_ns):
                 self._latency_ns = latency_ns
             case Late(shift_ns=shift_ns):
@@ -89,12 +91,12 @@ class Echo:
             self._notes.setdefault(message[1], deque(maxlen=KEPT)).append(copy)
         return copy
 
-    def _take_back(self, time_ns: int) -> None:
-        """What was to go out later does not; what sounds ends."""
+    def _take_back(self, time_ns: int, ends_ns: int | None) -> None:
+        """What was to go out later does not; what sounds ends, or goes on for who knows how long."""
         for notes in self._notes.values():
             for note in notes:
                 if note.telling and (note.ends_ns is None or note.ends_ns > time_ns):
-                    note.ends_ns = time_ns
+                    note.ends_ns = ends_ns
         for copy in self._order:
             if copy.telling and copy.due_ns > time_ns and copy is not self._question:
                 copy.telling = False

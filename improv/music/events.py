@@ -126,6 +126,27 @@ class Mark(NamedTuple):
     good: bool
 
 
+class SetMode(NamedTuple):
+    """From now on turns are taken that way: one of `turns.MODES`."""
+
+    time_ns: int
+    mode: str
+
+
+class Halt(NamedTuple):
+    """The machine stops. It comes in again after the player's next phrase, or when it is asked to."""
+
+    time_ns: int
+
+
+class Mute(NamedTuple):
+    """The machine falls silent at the next bar line, or now where there is none; at the next one of these it may play
+    again.
+    """
+
+    time_ns: int
+
+
 class Late(NamedTuple):
     """A note was `late_ns` late, of the answer that was decided at `turn_ns`. The rest of that answer sounds
     `shift_ns` later, or it is `ended`."""
@@ -200,14 +221,25 @@ class Yield(NamedTuple):
     release_ns: int = 0
 
 
-class TurnBegins(NamedTuple):
-    """Sent by the engine: an answer, decided at that moment, begins; how late the one before was no longer counts."""
+class Revise(NamedTuple):
+    """Sent by the engine: drop what is planned after this moment; it is planned anew. What sounds goes on."""
 
     time_ns: int
+
+
+class TurnBegins(NamedTuple):
+    """Sent by the engine: an answer, decided at that moment, begins; how late the one before was no longer counts.
+
+    It is an answer to the player, or is played `beside` him.
+    """
+
+    time_ns: int
+    beside: bool = False
 
 
 Clock = Tick | Start | Stop | Continue | SongPosition
 Beat = Clock | Tap | Transport | ClockOffset | Retime
 Take = AnotherTake | LoopThat | VaryThat | Undo | ForgetMe | Freeze
-Heard = NoteOn | NoteOff | Pedal | Ask | InputLost | Panic | Steer | Mark | Take | Beat | OutLatency | Late
-Played = NoteOn | NoteOff | Yield | TurnBegins | Retime | OutLatency | FreeWheel
+Pressed = Ask | Panic | SetMode | Halt | Mute | Mark | Take
+Heard = NoteOn | NoteOff | Pedal | InputLost | Pressed | Steer | Beat | OutLatency | Late
+Played = NoteOn | NoteOff | Yield | Revise | TurnBegins | Retime | OutLatency | FreeWheel

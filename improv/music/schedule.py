@@ -143,6 +143,7 @@ class Schedule:
         self._turn_ns = turn_ns
         self._lag_ticks = 0.0
         self._lag_of: dict[Note, float] = {}  # of each note that began: its end is as much later
+        self._begun_ns: dict[Note, int] = {}  # when each began
         self._given_up = False
 
     def put(self, due_ns: int, owner: int, message: bytes) -> None:
@@ -183,7 +184,14 @@ class Schedule:
 
     def pop(self, now: int) -> Due | None:
         """The next event that is due, however late."""
-        return self._queue.pop(0) if self._queue and self._queue[0].due_ns <= now else None
+        if not self._queue or self._queue[0].due_ns > now:
+            return None
+        due = self._queue.pop(0)
+        if is_note_on(due.message):
+            self._begun_ns[due.note] = due.due_ns
+        elif is_note_off(due.message):
+            self._begun_ns.pop(due.note, None)
+        return due
 
     def retime(self, line: Timeline, jump: bool, now: int) -> None:
         """Beats are counted anew: what the machine still has to play keeps its beat. Where the beat is moved on, what
@@ -266,6 +274,15 @@ class Schedule:
             due_ns = min(by_ns, ends_ns.get((MACHINE, channel, pitch), by_ns))
             insort(self._queue, Due(due_ns, ENDS, next(self._number), YIELDING, _off(channel, pitch)))
         return self.book.release(MACHINE)
+
+    def revise(self, from_ns: int) -> list[bytes]:
+        """Forget what the machine was to play after that moment; give what ends what began after it all the same.
+        What else sounds ends when it is told to.
+        """
+        self._queue = [due for due in self._queue if due.owner != MACHINE or due.due_ns <= from_ns]
+        begun = [note for note, due_ns in self._begun_ns.items() if note[0] == MACHINE and due_ns > from_ns]
+        ends = [(owner, bytes((NOTE_OFF | channel, pitch, 0))) for owner, channel, pitch in begun]
+        return [message for owner, end in ends for message in self.book.enter(owner, end)]
 
     def silence(self) -> list[bytes]:
         self._queue.clear()

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from improv.music.timeline import NS
 
+MODES = ("call", "trade", "duet", "continue")
 CHORD_NS = 50_000_000  # onsets this close are one chord
 UNKNOWN_SPACING_NS = NS // 2  # until two chords were heard
 BRUSH_NS = 60_000_000  # a key that is down for less, and nothing else, was brushed

@@ -15,7 +15,7 @@ from improv.net.memory import NO_RUNS, NOTHING, Memory, mixed
 from improv.net.sampler import Sampling, draw
 from improv.net.stepper import Reading
 
-UNKNOWN = 0  # of a style or a player
+UNKNOWN, PLAYER, MACHINE = range(3)  # who played: numbers of the codec's
 LOG_WAITS = np.log1p(codec.DT_START / 8)  # of each dt bin; those within a chord hardly differ
 NEAR = 1.5  # bins of velocity: the deviation from that where it is followed wholly
 EVERY_PITCH = np.ones(codec.PITCHES, bool)
@@ -31,14 +31,20 @@ class Net(Protocol):
 
 
 class Stream(NamedTuple):
-    """What was read so far, up to `last`, what sounds after it (bool [128]), and what of the memory runs alike
-    (`Memory.follow`). Never written to.
+    """What was read so far, up to `last`, what sounds after it and what of that is the machine's (bool [128]), and
+    what of the memory runs alike (`Memory.follow`). Never written to.
     """
 
     reading: Reading
     last: Token
     held: np.ndarray
+    own: np.ndarray
     runs: np.ndarray
+
+    def takes(self, token: Token) -> bool:
+        """Whether it may come next, as the alphabet orders what happens."""
+        ticks = token.tick - self.last.tick
+        return ticks >= 0 and bool(codec.allowed(self.held, self.last.what, ticks)[token.what])
 
 
 class Limits(NamedTuple):
@@ -106,24 +112,39 @@ class Reader:
         """A fresh state of the network, about to hear something at `tick`."""
         silent = np.zeros(codec.PITCHES, bool)
         token = Token(tick, codec.START, codec.NO_VELOCITY)
-        return Stream(self._read(self._net.start(), token, 0, silent, timeline), token, silent, NO_RUNS)
+        reading = self._read(self._net.start(), token, 0, silent, timeline, UNKNOWN)
+        return Stream(reading, token, silent, silent, NO_RUNS)
 
-    def hear(self, stream: Stream | None, token: Token, timeline: Timeline) -> Stream:
+    def hear(self, stream: Stream, token: Token, timeline: Timeline, who: int = UNKNOWN) -> Stream:
         """The player has played `token`: it is fed, and remembered."""
-        after = self.feed(stream or self.start(token.tick, timeline), token, timeline)
+        after = self.feed(stream, token, timeline, False, who)
         return after._replace(runs=self.memory.keep(after.runs, token))
 
-    def feed(self, stream: Stream, token: Token, timeline: Timeline) -> Stream:
-        """One step of the network: `token` has happened."""
-        held = stream.held.copy()
-        held[token.what % codec.PITCHES] = token.what < codec.OFF
+    def feed(self, stream: Stream, token: Token, timeline: Timeline, own: bool, who: int = UNKNOWN) -> Stream:
+        """One step of the network: `token` has happened. `own`: the machine plays it; `who` is what it is told."""
+        held, machines = stream.held.copy(), stream.own
+        pitch, on = token.what % codec.PITCHES, token.what < codec.OFF
+        held[pitch] = on
+        if machines[pitch] != (on and own):
+            machines = machines.copy()
+            machines[pitch] = on and own
         dt = codec.dt_bin(token.tick - stream.last.tick)
-        reading = self._read(stream.reading.state, token, dt, held, timeline)
-        return Stream(reading, token, held, self.memory.follow(stream.runs, stream.last, token))
+        reading = self._read(stream.reading.state, token, dt, held, timeline, who)
+        return Stream(reading, token, held, machines, self.memory.follow(stream.runs, stream.last, token))
 
-    def _read(self, state: np.ndarray, token: Token, dt: int, held: np.ndarray, timeline: Timeline) -> Reading:
+    def surprise(self, stream: Stream, token: Token, timeline: Timeline) -> float:
+        """How little `token` was expected there, of all that could happen at that tick: in nats."""
+        dt = codec.dt_bin(token.tick - stream.last.tick)
+        logp = self._net.what(stream.reading.hidden, dt, codec.phase(timeline, token.tick))
+        allowed = codec.allowed(stream.held, stream.last.what, token.tick - stream.last.tick).nonzero()[0]
+        likely = float(logp[allowed].max())
+        return likely + float(np.log(np.exp(logp[allowed] - likely).sum())) - float(logp[token.what])
+
+    def _read(
+        self, state: np.ndarray, token: Token, dt: int, held: np.ndarray, timeline: Timeline, who: int
+    ) -> Reading:
         phase = codec.phase(timeline, token.tick)
-        self._token[:] = (dt, token.what, token.velocity, phase, self._style, UNKNOWN)
+        self._token[:] = (dt, token.what, token.velocity, phase, self._style, who)
         self._context[0, : codec.PITCHES] = held
         self._context[0, codec.PITCHES :] = codec.clock(timeline, token.tick)
         return self._net.read(state, self._token, self._context)
@@ -196,6 +217,8 @@ class Reader:
             mask[: codec.OFF] &= limits.pitches
         if not limits.off or ticks < limits.off_from:
             mask[codec.OFF :] = False
+        else:
+            mask[codec.OFF :] &= stream.own
         return mask.nonzero()[0]
 
 
