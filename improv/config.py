@@ -86,6 +86,12 @@ class ControlSettings:
     tap: On = None
     transport: On = None
     panic: On = None
+    stop: On = None
+    mute: On = None
+    mode_call: On = None
+    mode_trade: On = None
+    mode_duet: On = None
+    mode_continue: On = None
     another: On = None
     loop: On = None
     vary: On = None

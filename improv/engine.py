@@ -183,6 +183,15 @@ class Engine:
         return self._playing or self._looper.on
 
     @property
+    def mode(self) -> str:
+        """How turns are taken now, one of `turns.MODES`."""
+        return self._mode
+
+    @property
+    def muted(self) -> bool:
+        return self._mute.on
+
+    @property
     def looping(self) -> bool:
         return self._looper.on
 

@@ -75,8 +75,8 @@ class Loop:
     ) -> None:
         """Answers go out on a channel, and what is played beside the player on another, or the same. Keepers are given
         all that the engine is told and gives, and what is sent, as it happens; `tell` what is to be sent, before it is,
-        and how late it was. What came too fast for the inbox is asked for (`late`) at each heartbeat. `shows` are called
-        whenever it begins to wait, and say when to call them again if nothing comes.
+        and how late it was. What came too fast for the inbox is asked for (`late`) at each heartbeat. `shows` are
+        called whenever it begins to wait, and say when to call them again if nothing comes.
         """
         self._engine, self._inbox, self.outlet = engine, inbox, outlet
         self._answers, self._beside, self._keepers = channel, beside or channel, keepers

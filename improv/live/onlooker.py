@@ -11,7 +11,19 @@ from improv.live.tally import LEAST_CONFIDENCE, Histogram, Tally
 from improv.midi import wire
 from improv.midi.frames import Sent
 from improv.midi.log import Gave, Record, Silence, Step
-from improv.music.events import InputLost, NoteOff, NoteOn, Panic, Played, Retime, Steer, TurnBegins, Yield
+from improv.music.events import (
+    InputLost,
+    NoteOff,
+    NoteOn,
+    Panic,
+    Played,
+    Retime,
+    Revise,
+    SetMode,
+    Steer,
+    TurnBegins,
+    Yield,
+)
 from improv.music.steering import Steering, Value, share, turned
 from improv.music.timeline import NS, Timeline
 
@@ -72,8 +84,9 @@ class _Plan:
                 del self._notes[at]
                 return
 
-    def drop(self) -> None:
-        self._notes.clear()
+    def drop(self, from_ns: int = 0) -> None:
+        """What was to begin later, or all of it."""
+        self._notes = deque((note for note in self._notes if note.on_ns <= from_ns), maxlen=MOST_STROKES)
 
     def strokes(self, now_ns: int) -> Iterable[Stroke]:
         while self._notes and self._notes[0].on_ns < now_ns - OVERDUE_NS:
@@ -151,6 +164,8 @@ class Onlooker:
             case Panic(time_ns):
                 self._you.end_all(time_ns)
                 self._fall_silent(time_ns)
+            case SetMode(_, mode):
+                self._mode = mode
             case Steer(_, knob, value):
                 self._steering = turned(self._steering, knob, value)
         self._news |= step.heard is not None
@@ -162,6 +177,8 @@ class Onlooker:
         elif isinstance(event, Yield):
             self._plan.drop()
             self._answering = False
+        elif isinstance(event, Revise):
+            self._plan.drop(event.time_ns)
         elif isinstance(event, TurnBegins):
             self._answering = True
             self._heard_ns = -YOURS_NS

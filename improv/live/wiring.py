@@ -58,7 +58,8 @@ class Wiring(NamedTuple):
 def _in_time(settings: Settings) -> list[str]:
     """What it does with a beat."""
     beat, bars = settings.beat, "bar" if settings.bars == 1 else "bars"
-    said = [f"trading {settings.bars} {bars}"] if settings.mode == "trade" else []
+    modes = {"trade": [f"trading {settings.bars} {bars}"], "duet": ["beside you"], "continue": ["until it is stopped"]}
+    said = modes.get(settings.mode, [])
     said += ["clock out"] if beat.clock_out else []
     return [*said, f"click on channel {settings.channels.click}"] if beat.click else said
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from improv.music import steering
@@ -15,11 +16,14 @@ from improv.music.events import (
     ClockOffset,
     ForgetMe,
     Freeze,
+    Halt,
     Heard,
     LoopThat,
     Mark,
+    Mute,
     OutLatency,
     Panic,
+    SetMode,
     Steer,
     Tap,
     Transport,
@@ -30,6 +34,7 @@ from improv.music.gate import PRESS, Gate
 from improv.music.schedule import CONTROL, NOTE_OFF, NOTE_ON, is_note_on
 from improv.music.steering import STYLES, Steering
 from improv.music.trigger import CHANNELS, CONTROLLER, NOTE, PROGRAM, Trigger
+from improv.music.turns import MODES
 
 MS = 1_000_000
 MIDDLE, TOP = 64, 127  # of a controller
@@ -38,11 +43,15 @@ AT_ONCE, PER_S = 128, 100  # values of knobs
 KEY_PRESSURE, PROGRAM_CHANGE = 0xA0, 0xC0
 STATUSES = {CONTROLLER: (CONTROL,), NOTE: (NOTE_ON, NOTE_OFF, KEY_PRESSURE), PROGRAM: (PROGRAM_CHANGE,)}
 
+MODE = "mode_"  # before the name of one
 PRESSES: dict[str, Callable[[int], Heard]] = {
     "turn": Ask,
     "tap": Tap,
     "transport": Transport,
     "panic": Panic,
+    "stop": Halt,
+    "mute": Mute,
+    **{f"{MODE}{mode}": partial(SetMode, mode=mode) for mode in MODES},
     "another": AnotherTake,
     "loop": LoopThat,
     "vary": VaryThat,
