@@ -380,7 +380,8 @@ class Engine:
             if isinstance(self._asked, Again):
                 self._asked = None
             if not self._playing and self._listener.phrase() is None:
-                self._begin_knowing()
+                self._take(self._damper.damp(note.time_ns))
+                self._begin_knowing(note.time_ns)
             self._hear_player(note)
             self._listener.note(note.time_ns, note.pitch, self._damper.voices, line.position(note.time_ns))
             self._company.hear(note.time_ns)
@@ -680,20 +681,22 @@ class Engine:
     def _moment(self) -> Moment:
         return Moment(self._soloist.known(), self._hearing.copy())
 
-    def _return_to(self, moment: Moment) -> None:
+    def _return_to(self, moment: Moment, time_ns: int) -> None:
+        """What sounded at that moment has ended since."""
         self._soloist.know(moment.known)
         self._hearing = moment.hearing.copy()
+        self._take([NoteOff(time_ns, pitch) for pitch in sorted(moment.sounding)])
 
-    def _begin_knowing(self) -> None:
+    def _begin_knowing(self, time_ns: int) -> None:
         """A phrase of the player's begins."""
         here = self._moment()
         if (from_ := self._takes.begin_phrase(here)) is not here:
-            self._return_to(from_)
+            self._return_to(from_, time_ns)
 
     @property
     def _again(self) -> Again | None:
         """What asks for another answer; None: the player has played since the last, or there is one to come."""
-        return None if self._meanwhile or self._asked is not None else self._takes.again
+        return self._takes.again if self._asked is None and self._listener.phrase() is None else None
 
     def _another(self, time_ns: int) -> list[Played]:
         """The last answer never was; there will be another to the same phrase, with fresh dice. Beside the player, what
@@ -706,15 +709,16 @@ class Engine:
         if again is None:
             return []
         played = self._break_off(time_ns, self.line, RELEASE_NS)
-        self._take_back()
+        self._begin_phrase(time_ns)
+        self._take_back(time_ns)
         self._asked = again._replace(time_ns=time_ns)
         return played
 
-    def _take_back(self) -> None:
+    def _take_back(self, time_ns: int) -> None:
         """The last answer never was; or else the phrase before it."""
         self._looper.forget()
         if (moment := self._takes.undo()) is not None:
-            self._return_to(moment)
+            self._return_to(moment, time_ns)
 
     def _vary_that(self, time_ns: int) -> list[Played]:
         """Another answer varies the last one, as soon as that is over."""
@@ -756,7 +760,7 @@ class Engine:
 
     def _undo(self, time_ns: int) -> list[Played]:
         played = self._end_all(time_ns)
-        self._take_back()
+        self._take_back(time_ns)
         return played
 
     def _forget_me(self, time_ns: int) -> list[Played]:
@@ -765,7 +769,7 @@ class Engine:
         self._takes.forget()
         self._tonality = Tonality()
         self._steer(self._steering)
-        self._return_to(Moment(NOTHING, Hearing()))
+        self._return_to(Moment(NOTHING, Hearing()), time_ns)
         return played
 
     def _end_all(self, time_ns: int) -> list[Played]:
@@ -783,8 +787,8 @@ class Engine:
 
     def _hear_meanwhile(self) -> None:
         meanwhile, self._meanwhile = self._meanwhile, []
-        if any(isinstance(event, NoteOn) for event in meanwhile):
-            self._begin_knowing()
+        if meanwhile and self._listener.phrase() is not None:  # it begins with a pick-up
+            self._begin_knowing(meanwhile[0].time_ns)
         self._take(meanwhile)
 
 

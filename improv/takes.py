@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
+import numpy as np
+
 from improv.music.turns import Phrase
 from improv.net.hearing import Hearing
 from improv.net.memory import Memory
@@ -28,6 +30,12 @@ class Moment(NamedTuple):
     known: Known
     hearing: Hearing
     again: Again | None = None  # before an answer: what asks for another; before a phrase there is none
+
+    @property
+    def sounding(self) -> set[int]:
+        """The pitches that sounded."""
+        stream = self.known.stream
+        return self.hearing.sounding([] if stream is None else np.flatnonzero(stream.held).tolist())
 
 
 class Takes:

@@ -120,6 +120,36 @@ def sounds_of(show: Show) -> list[tuple[int, bytes]]:
     return [(one.sent_ns, one.message) for one in show.sent]
 
 
+def test_a_late_finger_is_no_phrase_of_its_own() -> None:
+    asks_ns = 4 * NS
+    late: list[Heard] = [NoteOn(asks_ns + 20 * MS, 60, 80), NoteOff(asks_ns + 200 * MS, 60)]
+    for at_ns in (5 * NS, 10 * NS):
+        show = a_stage().play([*PHRASE, Ask(asks_ns), *late, AnotherTake(at_ns)], at_ns + 8 * NS)
+        assert show.engine.answers == 2 and begun_from(show, at_ns)
+
+
+@pytest.mark.parametrize("press", [AnotherTake, Undo, Freeze, VaryThat, ForgetMe])
+@pytest.mark.parametrize("at_ns", [4_200 * MS, 12 * NS])
+def test_what_is_held_across_a_take_ends_once(press: type[AnotherTake | Undo | Freeze], at_ns: int) -> None:
+    """The stage's reader checks that nothing ends that did not sound, and nothing begins that does."""
+    asks_ns = 4 * NS
+    late = [NoteOn(asks_ns + 20 * MS, 60, 80), NoteOff(15 * NS, 60)]
+    again = [*later(PHRASE, 19 * NS), press(26 * NS), *later(PHRASE, 29 * NS)]
+    heard = sorted([*PHRASE, Ask(asks_ns), *late, press(at_ns), *again], key=lambda event: event.time_ns)
+    show = a_stage().play(heard)
+    assert show.engine.answers >= 3 and notes(show.sent)
+
+
+@pytest.mark.parametrize("press", [AnotherTake, VaryThat])
+def test_a_pick_up_is_a_phrase_of_its_own(press: type[AnotherTake | VaryThat]) -> None:
+    time = Time(source="link", grid=Grid(12, 1.0), trade_bars=2)
+    presses = [press(LINE.time_ns(beat * TICKS_PER_BEAT)) for beat in (15.6, 16.2)]
+    heard = sorted([*played_on(LINE, every(0.5, 15.5, 24)), *presses], key=lambda event: event.time_ns)
+    show = a_stage(time).play([JOINS, *played_on(LINE, every(0.5, 0, 8)), *heard])
+    bars = {int(LINE.beat(note.on.sent_ns) // 8) for note in notes(show.sent)}
+    assert show.engine.answers == 2 and bars == {1, 3}
+
+
 @pytest.mark.parametrize(("enter", "step"), [("beat", 1), ("bar", 4)])
 def test_under_a_beat_another_take_begins_on_a_line_and_ends_on_one(enter: str, step: int) -> None:
     heard = [JOINS, *played_on(LINE, every(0.5, 0, 8))]

@@ -54,6 +54,10 @@ class Damper:
     def waive(self, time_ns: int) -> list[Sounding]:
         """End all that rings; what is down holds nothing any more."""
         self._waived_keys, self._waived_pedal = set(self._keys), self._pedal
+        return self.damp(time_ns)
+
+    def damp(self, time_ns: int) -> list[Sounding]:
+        """End all that rings; what is down still holds the turn."""
         return self._end(time_ns, self._ringing)
 
     def lift(self, time_ns: int) -> list[Sounding]:

@@ -31,6 +31,16 @@ class Hearing:
         for event in sounding:
             self._put(self._quantiser.add(self._tick(event.time_ns, line), event))
 
+    def sounding(self, held: Iterable[int]) -> set[int]:
+        """What sounds after all that is to be read, where some pitches sounded before it."""
+        ended = self.copy()
+        if ended._quantiser.tick is not None:
+            ended.end(ended._quantiser.tick + 1)  # what began within the tick ends at the next
+        sounding = set(held)
+        for token in ended.unread:
+            (sounding.add if token.what < OFF else sounding.discard)(token.what % PITCHES)
+        return sounding
+
     def deadline(self, line: Timeline) -> int | None:
         """When the open tick is over."""
         return None if self._quantiser.tick is None else line.time_ns(self._quantiser.tick + 0.5) + GRACE_NS
