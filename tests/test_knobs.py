@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from statistics import mean, median
 
 import numpy as np
@@ -14,6 +15,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from improv.engine import PLAIN, Engine, Musicianship, Time
+from improv.midi import files
 from improv.midi.frames import Sent
 from improv.music import scale
 from improv.music.answer import BEYOND, Manner, register
@@ -34,6 +36,7 @@ from improv.render import perform
 from tests.nets import FlatNet, MadNet, lively
 from tests.stage import Note, Show, Stage, notes
 from tests.test_belts import BELTS, chords, keep, most_voices
+from tests.test_render import render, seed
 from tests.test_time import ASKS, BY_HAND, KEYS, SETTINGS, TUNES, Act, happening, script
 
 MS = NS // 1000
@@ -239,9 +242,16 @@ def test_a_key_that_is_turned_to_while_it_plays_holds_for_what_is_drawn_from_the
 
 def test_the_key_of_all_notes_changes_nothing() -> None:
     heard = [*melody(), *chords(10, 4, 12 * NS)]
-    for seed in range(3):
-        plain, chromatic = (show_of(MadNet(seed), with_knob("key", key), heard).sent for key in (None, "chromatic"))
+    for dice in range(3):
+        plain, chromatic = (show_of(MadNet(dice), with_knob("key", key), heard).sent for key in (None, "chromatic"))
         assert plain == chromatic and plain
+
+
+def test_a_file_is_answered_in_the_key_too(tmp_path: Path) -> None:
+    out = tmp_path / "out.mid"
+    render(seed(tmp_path), "-o", out, "--key", "Eb minor", "--notes", 40, "--only-answer", "--temperature", 2)
+    pitches = [event.pitch for event in files.read(out).events if isinstance(event, NoteOn)]
+    assert len(pitches) == 40 and all(pitch % 12 in scale.named("Eb minor").classes for pitch in pitches)
 
 
 def test_belts_that_hold_no_note_of_the_key_are_silent() -> None:
