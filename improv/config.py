@@ -88,6 +88,7 @@ class ControlSettings:
     panic: On = None
     stop: On = None
     mute: On = None
+    mode: On = None  # the next one
     mode_call: On = None
     mode_trade: On = None
     mode_duet: On = None

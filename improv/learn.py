@@ -19,12 +19,11 @@ from improv.clock import now_ns
 from improv.config import Settings, Source
 from improv.errors import BadInput
 from improv.midi import ports, wire
-from improv.music.hands import KNOBS, PRESSES
+from improv.music.hands import BUTTONS, KNOBS, PRESET
 from improv.music.schedule import SUSTAIN
 from improv.music.touch import Touch
 from improv.music.trigger import CONTROLLER, Trigger
 
-PRESET = "presets."
 PATIENCE_S = 20.0  # after so much silence a word of help is said
 LONGEST_LINE = 1024  # bytes that are typed
 
@@ -46,7 +45,7 @@ class Lesson:
         self._name: str | None = None
         self.over = False
         if self._asks:
-            say(f"to press: {', '.join(PRESSES)}, {PRESET}NAME")
+            say(f"to press: {', '.join(BUTTONS)}, {PRESET}NAME")
             say(f"knobs: {', '.join(KNOBS)}")
         self._next()
 
@@ -116,7 +115,7 @@ class Lesson:
 
 def checked(name: str) -> str:
     """The name of a control. Raises `BadInput`."""
-    known = [*PRESSES, *KNOBS]
+    known = [*BUTTONS, *KNOBS]
     if name in known:
         return name
     if name.startswith(PRESET):

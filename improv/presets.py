@@ -9,11 +9,12 @@ from pathlib import Path
 
 from improv import config, door, shipped
 from improv.config import BadSetting, Settings, Source
-from improv.music.events import Steer
+from improv.music.events import SetMode, Steer
+from improv.music.hands import Turn
 
 OWN = Path("presets")
 OF_THE_PLACE = ("ports", "record", "log_file", "player")  # what belongs to a computer and its owner
-LIVE = "steering"  # what can change while it plays
+LIVE = {"steering", "mode"}  # what can change while it plays
 LONGEST_PURPOSE = 120  # characters
 
 
@@ -53,18 +54,19 @@ def _reaches(settings: Settings, source: Source) -> Iterator[str]:
         yield "`beat.clock` to link"
 
 
-def turns(name: str) -> list[Steer]:
-    """The knobs that a preset turns while it plays, which must be all it does. Raises `BadSetting`."""
+def turns(name: str) -> list[Turn]:
+    """The knobs that a preset turns while it plays, and the mode, which must be all it sets. Raises `BadSetting`."""
     if name not in (known := found()):
         raise BadSetting(f"`controls.presets.{name}`: no such preset (found: {', '.join(sorted(known))})")
     source = read(name)
-    if fixed := sorted(str(key) for key in source.values.keys() - {LIVE}):
+    if fixed := sorted(str(key) for key in source.values.keys() - LIVE):
         raise BadSetting(
             f"{source.path}: it sets `{fixed[0]}`, which stays as it is while it plays; take that out, "
             f"or `{name}` out of `controls.presets`"
         )
     settings = config.of(source.values, str(source.path))
-    return [Steer(0, knob, getattr(settings.steering, knob)) for knob in source.values.get(LIVE, ())]
+    steers = [Steer(0, knob, getattr(settings.steering, knob)) for knob in source.values.get("steering", ())]
+    return [*steers, *([SetMode(0, settings.mode)] if "mode" in source.values else [])]
 
 
 def lines() -> Iterator[str]:

@@ -11,7 +11,7 @@ from improv import config, shipped
 from improv.config import BadSetting, Settings, override
 from improv.engine import Time
 from improv.music.grid import Grid
-from improv.music.hands import KNOBS, PRESSES
+from improv.music.hands import BUTTONS, KNOBS
 from improv.music.steering import Steering
 from improv.music.trigger import Trigger
 from improv.together import check_together
@@ -216,7 +216,7 @@ def test_a_preset_may_be_on_a_control(tmp_path: Path) -> None:
 
 
 def test_every_control_says_something() -> None:
-    assert set(vars(Settings().controls)) == {*PRESSES, *KNOBS, "presets"}
+    assert set(vars(Settings().controls)) == {*BUTTONS, *KNOBS, "presets"}
 
 
 TOGETHER = [

@@ -12,17 +12,21 @@ from improv.music.events import (
     Ask,
     ForgetMe,
     Freeze,
+    Halt,
     Heard,
     LoopThat,
     Mark,
+    Mute,
     OutLatency,
     Panic,
+    SetMode,
     Steer,
     Undo,
     VaryThat,
 )
 from improv.music.gate import Gate
 from improv.music.hands import AT_ONCE, Hands
+from improv.music.turns import MODES
 
 MS = 1_000_000
 
@@ -78,9 +82,11 @@ def test_a_knob_goes_the_whole_way(knob: str, low: object, middle: object, high:
 
 
 def test_each_press_says_what_it_is_called_after() -> None:
+    modes = {f"mode_{mode}": SetMode(0, mode) for mode in MODES}
     marks = {"good": Mark(0, True), "bad": Mark(0, False)}
-    others = {"another": AnotherTake(0), "loop": LoopThat(0), "undo": Undo(0), "forget": ForgetMe(0)}
-    for name, event in {**marks, **others, "vary": VaryThat(0), "freeze": Freeze(0)}.items():
+    others: dict[str, Heard] = {"stop": Halt(0), "mute": Mute(0), "vary": VaryThat(0), "freeze": Freeze(0)}
+    others |= {"another": AnotherTake(0), "loop": LoopThat(0), "undo": Undo(0), "forget": ForgetMe(0)}
+    for name, event in {**modes, **marks, **others}.items():
         assert said(hands(**{name: "note 36"}), (0x90, 36, 90)) == [event]
 
 
@@ -89,6 +95,14 @@ def test_a_preset_turns_its_knobs_at_once() -> None:
     on = {"presets.calm": trigger.read("program 1")}
     pads = Hands(on, Gate(print), presets={"calm": calm})
     assert pads.hear(bytes((0xC0, 1)), 5) == [turn._replace(time_ns=5) for turn in calm]
+
+
+def test_the_next_mode_follows_the_last_one_whoever_set_it() -> None:
+    on = {"mode": trigger.read(1), "mode_continue": trigger.read(2), "presets.calm": trigger.read(3)}
+    pads = Hands(on, Gate(print), presets={"calm": [SetMode(0, "call"), Steer(0, "density", 0.5)]}, mode="trade")
+    pressed = [(0xB0, number, value) for number in (1, 2, 1, 1, 3, 1) for value in (127, 0)]
+    modes = [event.mode for event in said(pads, *pressed) if isinstance(event, SetMode)]
+    assert modes == ["duet", "continue", "call", "trade", "call", "trade"]
 
 
 def test_a_pedal_that_is_a_control_is_none_any_more() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from improv.music import trigger
-from improv.music.events import Steer
+from improv.music.events import SetMode, Steer
 from improv.music.gate import Gate
 from improv.music.hands import Hands
 from improv.music.lights import RESTS_NS, Lights
@@ -52,6 +52,14 @@ def test_a_preset_is_lit_while_it_is_in_force_and_turns_the_rings() -> None:
     assert desk.show() == [bytes((0x90, 40, 127)), bytes((0xB0, 21, 80))]
     desk.steering = Steering(temperature=0.8)
     assert desk.show() == [bytes((0x90, 40, 0))]
+
+
+def test_a_preset_with_a_mode_is_lit_in_that_mode_only() -> None:
+    on = {"presets.duo": trigger.read(20), "mode_duet": trigger.read(21)}
+    lights = Lights(on, {}, presets={"duo": [SetMode(0, "duet"), Steer(0, "density", 0.5)]})
+    assert lights.show({"mode_call"}, Steering(density=0.5), 0) == []
+    assert set(lights.show({"mode_duet"}, Steering(density=0.5), 0)) == {bytes((0xB0, n, 127)) for n in (20, 21)}
+    assert set(lights.show({"mode_call"}, Steering(), 0)) == {bytes((0xB0, n, 0)) for n in (20, 21)}
 
 
 def test_a_knob_in_somebodys_hand_is_not_fought() -> None:

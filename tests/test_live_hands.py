@@ -92,8 +92,15 @@ def test_knobs_may_be_swept_while_an_answer_plays(env: Env, tmp_path: Path) -> N
     assert 100 < len(turned) < 600
 
 
+def lit(pads: Player) -> set[tuple[int, int]]:
+    """Status and number of each button that is lit."""
+    last = {event.message[:2]: event.message[2] for event in pads.received}
+    return {button for button, value in last.items() if value and button != (0xB0, DENSITY)}
+
+
 def test_lights_show_how_things_stand_and_are_dark_at_the_end(env: Env, tmp_path: Path) -> None:
-    controls = f"{{turn: note 36 on channel 10, freeze: 22, temperature: {DENSITY}, presets: {{calm: note 40}}}}"
+    controls = f"{{turn: note 36 on channel 10, freeze: 22, temperature: {DENSITY}, presets: {{calm: note 40}}, "
+    controls += "mode: note 41, mode_trade: note 42}"
     mine = settings(tmp_path, f"ports: {{lights: pads}}\ncontrols: {controls}\n")
     with (
         Player(env, "--virtual", "--to", "Stage Piano", "--from", "Pads In") as pads,
@@ -111,9 +118,12 @@ def test_lights_show_how_things_stand_and_are_dark_at_the_end(env: Env, tmp_path
         assert shown((0x99, 36, 0), (0xB0, 22, 127))
         pads.play(at_once([0x90, 40, 90]))
         assert shown((0xB0, DENSITY, 80), (0x90, 40, 127))
+        pads.play(at_once([0x90, 41, 90]))
+        assert shown((0x90, 42, 127))
+        assert lit(pads) == {(0xB0, 22), (0x90, 40), (0x90, 42)}
         daemon.signal(signal.SIGTERM)
         assert daemon.wait() == 0 and daemon.err.lines == []
-        assert shown((0x99, 36, 0), (0xB0, 22, 0), (0x90, 40, 0))
+        assert pads.wait(lambda: lit(pads) == set(), 3.0)
 
 
 def test_lights_that_go_away_are_missed_once_and_shown_again(env: Env, tmp_path: Path) -> None:

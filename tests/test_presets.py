@@ -15,7 +15,7 @@ from improv import config, demo, origins, presets, shipped
 from improv.cli import app
 from improv.config import BadSetting, Settings
 from improv.midi import files
-from improv.music.events import Steer
+from improv.music.events import SetMode, Steer
 from tests.test_render import seed
 
 SHIPPED = ("calm", "free", "mono", "safe", "tight", "wild")
@@ -187,6 +187,8 @@ def test_a_long_purpose_and_an_odd_name_keep_to_a_line(here: Path) -> None:
 def test_a_preset_on_a_control_turns_what_it_sets_and_nothing_else(here: Path) -> None:
     preset("steering: {temperature: 1, key: D dorian, style: null}")
     assert presets.turns("mine") == [Steer(0, "temperature", 1.0), Steer(0, "key", "D dorian"), Steer(0, "style", None)]
+    preset("{mode: duet, steering: {density: 2}}")
+    assert presets.turns("mine") == [Steer(0, "density", 2.0), SetMode(0, "duet")]
     preset("# nothing")
     assert presets.turns("mine") == []
     assert presets.turns("calm") and presets.turns("wild")

@@ -36,7 +36,7 @@ from improv.midi.watch import EVERY_S, Watched
 from improv.music.echo import Echo
 from improv.music.events import InputLost, Late, Panic, Played, Retime, Steer
 from improv.music.gate import Gate
-from improv.music.hands import Hands
+from improv.music.hands import Hands, Turn
 from improv.music.lights import Lights
 from improv.music.timeline import Timeline
 from improv.net import weights
@@ -88,12 +88,12 @@ def listen(settings: Settings, card: Card) -> int:
     return 0
 
 
-def _presets(settings: Settings, card: Card) -> dict[str, list[Steer]]:
+def _presets(settings: Settings, card: Card) -> dict[str, list[Turn]]:
     """What those on controls turn. Raises `BadInput`."""
     found = {name: presets.turns(name) for name, on in settings.controls.presets.items() if on is not None}
     for turns in found.values():
         for turn in turns:
-            if turn.knob == "style":
+            if isinstance(turn, Steer) and turn.knob == "style":
                 assert not isinstance(turn.value, float)
                 card.check_style(turn.value)
     return found
@@ -172,14 +172,14 @@ class _Session:
         inbox: Inbox,
         recording: Recording | None,
         terminal: Terminal,
-        turns: Mapping[str, Sequence[Steer]],
+        turns: Mapping[str, Sequence[Turn]],
         remembered: bytes,
     ) -> None:
         """Settings must name the random seed; `turns`: what each preset on a control turns."""
         self._settings, self._card, self._wiring, self._inbox = settings, card, wiring, inbox
         self._gate, self._clock_gate = Gate(LOG.warning), Gate(LOG.warning)  # each for a thread of its own
         controls, styles = settings.controls.triggers, tuple(card.known)
-        self._hands = Hands(controls, self._gate, settings.channels.input, styles, turns)
+        self._hands = Hands(controls, self._gate, settings.channels.input, styles, turns, settings.mode)
         self._echo = Echo(LOG.warning, round(settings.out_latency_ms * MS), settings.beat.click)
         self._played: queue.SimpleQueue[Played | Late] = queue.SimpleQueue()  # from the engine's thread to the driver's
         self._target = Target(wiring.api, wiring.sink, wiring.builtin, duties=_duties(settings))

@@ -58,13 +58,16 @@ PRESSES: dict[str, Callable[[int], Heard]] = {
     "undo": Undo,
     "forget": ForgetMe,
     "freeze": Freeze,
-    "good": lambda time_ns: Mark(time_ns, True),
-    "bad": lambda time_ns: Mark(time_ns, False),
+    "good": partial(Mark, good=True),
+    "bad": partial(Mark, good=False),
 }
+NEXT_MODE = "mode"
+BUTTONS = (*PRESSES, NEXT_MODE)
 STEERED = tuple(field.name for field in dataclasses.fields(Steering))
 CLOCK_OFFSET, OUT_LATENCY = "clock_offset", "out_latency"
 PRESET = "presets."  # before the name of one
-NO_PRESETS: Mapping[str, Sequence[Steer]] = {}
+Turn = Steer | SetMode
+NO_PRESETS: Mapping[str, Sequence[Turn]] = {}
 KNOBS = (*STEERED, CLOCK_OFFSET, OUT_LATENCY)
 
 
@@ -84,13 +87,15 @@ class Hands:
         gate: Gate,
         channel: int | None = None,
         styles: Sequence[str] = STYLES,
-        presets: Mapping[str, Sequence[Steer]] = NO_PRESETS,
+        presets: Mapping[str, Sequence[Turn]] = NO_PRESETS,
+        mode: str = MODES[0],
     ) -> None:
         """Where each control is; a trigger without a channel counts on `channel`, or on any where that is None.
 
-        The knob `style` goes through those `styles`; a press on `presets.NAME` turns knobs.
+        The knob `style` goes through those `styles`; a press on `presets.NAME` turns knobs, and may change the mode,
+        which is `mode` at first.
         """
-        self._gate, self._styles = gate, styles
+        self._gate, self._styles, self._mode = gate, styles, mode
         self._presets = {PRESET + name: turns for name, turns in presets.items()}
         self._does: dict[tuple[int, int], str] = {}  # by status and number
         for name, trigger in controls.items():
@@ -151,8 +156,15 @@ class Hands:
     def _press(self, name: str, message: bytes, time_ns: int) -> list[Heard]:
         if not self._goes_down(name, message) or not self._gate.takes(PRESS, time_ns):
             return []
+        events = self._means(name, time_ns)
+        self._mode = next((event.mode for event in events if isinstance(event, SetMode)), self._mode)
+        return events
+
+    def _means(self, name: str, time_ns: int) -> list[Heard]:
         if name in self._presets:
             return [turn._replace(time_ns=time_ns) for turn in self._presets[name]]
+        if name == NEXT_MODE:
+            return [SetMode(time_ns, MODES[(MODES.index(self._mode) + 1) % len(MODES)])]
         return [PRESSES[name](time_ns)]
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 
-from improv.music.events import Steer
-from improv.music.hands import KNOBS, NO_PRESETS, PRESET, STATUSES, STEERED, TOP, Stand
+from improv.music.events import SetMode
+from improv.music.hands import KNOBS, MODE, NO_PRESETS, PRESET, STATUSES, STEERED, TOP, Stand, Turn
 from improv.music.steering import STYLES, Steering, at, share
 from improv.music.trigger import PROGRAM, Trigger
 
@@ -20,7 +20,7 @@ class Lights:
         controls: Mapping[str, Trigger],
         stands: Mapping[str, Stand],
         styles: Sequence[str] = STYLES,
-        presets: Mapping[str, Sequence[Steer]] = NO_PRESETS,
+        presets: Mapping[str, Sequence[Turn]] = NO_PRESETS,
     ) -> None:
         """`stands`: where each knob was turned to last. The rest is as for `Hands`."""
         shown = {name: on for name, on in controls.items() if on.kind != PROGRAM}
@@ -42,15 +42,18 @@ class Lights:
     def _show_buttons(self, lit: Set[str], steering: Steering) -> list[bytes]:
         messages = []
         for name, on in self._buttons.items():
-            is_lit = name in lit or self._is_in_force(name, steering)
+            is_lit = name in lit or self._is_in_force(name, lit, steering)
             if is_lit != self._lit[name]:
                 self._lit[name] = is_lit
                 messages.append(_message(on, TOP * is_lit))
         return messages
 
-    def _is_in_force(self, name: str, steering: Steering) -> bool:
+    def _is_in_force(self, name: str, lit: Set[str], steering: Steering) -> bool:
         turns = self._presets.get(name, ())
-        return bool(turns) and all(getattr(steering, turn.knob) == turn.value for turn in turns)
+        return bool(turns) and all(
+            MODE + turn.mode in lit if isinstance(turn, SetMode) else getattr(steering, turn.knob) == turn.value
+            for turn in turns
+        )
 
     def _show_knobs(self, steering: Steering, time_ns: int) -> list[bytes]:
         messages = []
