@@ -122,6 +122,15 @@ def test_where_a_knob_stands_at_last_is_always_heard(values: list[int], gap_ms: 
     assert knob.late(end_ns) == []
 
 
+def test_a_preset_is_newer_than_where_a_knob_was_turned_to_before_it() -> None:
+    on = {"density": trigger.read(20), "presets.calm": trigger.read("program 1")}
+    both = Hands(on, Gate(print), presets={"calm": [Steer(0, "density", 0.5)]})
+    for value in [*range(AT_ONCE)] * 2:
+        both.hear(bytes((0xB0, 20, value % 128)), 0)
+    assert both.hear(bytes((0xC0, 1)), 1) == [Steer(1, "density", 0.5)]
+    assert both.late(2) == []
+
+
 def test_what_came_too_fast_and_was_then_overtaken_is_not_heard() -> None:
     knob = hands(out_latency=20)
     for value in [*range(AT_ONCE - 28)] * 2:

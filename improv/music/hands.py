@@ -138,14 +138,6 @@ class Hands:
         self._late[name] = event
         return []
 
-    def _goes_down(self, name: str, message: bytes) -> bool:
-        """Whether it was not down before, where a message tells both."""
-        if message[0] & 0xF0 != CONTROL:
-            return is_note_on(message) or message[0] & 0xF0 == PROGRAM_CHANGE
-        was_down, down = name in self._down, message[2] >= PRESSED
-        (self._down.add if down else self._down.discard)(name)
-        return down and not was_down
-
     def _at(self, name: str, value: int, time_ns: int) -> Heard:
         if name == CLOCK_OFFSET:
             return ClockOffset(time_ns, (value - MIDDLE) * MS)
@@ -160,8 +152,19 @@ class Hands:
         self._mode = next((event.mode for event in events if isinstance(event, SetMode)), self._mode)
         return events
 
+    def _goes_down(self, name: str, message: bytes) -> bool:
+        """Whether it was not down before, where a message tells both."""
+        if message[0] & 0xF0 != CONTROL:
+            return is_note_on(message) or message[0] & 0xF0 == PROGRAM_CHANGE
+        was_down, down = name in self._down, message[2] >= PRESSED
+        (self._down.add if down else self._down.discard)(name)
+        return down and not was_down
+
     def _means(self, name: str, time_ns: int) -> list[Heard]:
         if name in self._presets:
+            for turn in self._presets[name]:
+                if isinstance(turn, Steer):
+                    self._late.pop(turn.knob, None)
             return [turn._replace(time_ns=time_ns) for turn in self._presets[name]]
         if name == NEXT_MODE:
             return [SetMode(time_ns, MODES[(MODES.index(self._mode) + 1) % len(MODES)])]
