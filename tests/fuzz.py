@@ -30,7 +30,7 @@ import yaml
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from improv import catalogue, config, door, players, presets, render, replay, shipped
+from improv import catalogue, config, door, players, presets, render, replay, shipped, written
 from improv.engine import Engine, Musicianship, Time
 from improv.errors import BadInput
 from improv.midi import ears, files, log, wire
@@ -331,7 +331,10 @@ def nested(key: str, value: object) -> str:
 def read_settings(data: bytes) -> None:
     path = put("settings.yaml", data)
     with refusals():
-        found = config.of(config.read(path).values, str(path))
+        source = config.read(path)
+        found = config.of(source.values, str(path))
+        with contextlib.suppress(ValueError):
+            assert "cc 119" in written.changed(source.text, ("controls", "turn"), "cc 119")
         with refusals():
             check_together(found)
         with contextlib.suppress(ValueError):  # a style is checked against the card
