@@ -9,6 +9,7 @@ import queue
 import reprlib
 import shutil
 import sys
+import textwrap
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -25,6 +26,7 @@ from improv.music.touch import Touch
 from improv.music.trigger import CONTROLLER, Trigger
 
 PATIENCE_S = 20.0  # after so much silence a word of help is said
+WIDTH = 80  # columns
 LONGEST_LINE = 1024  # bytes that are typed
 
 Say = Callable[[str], None]
@@ -45,8 +47,8 @@ class Lesson:
         self._name: str | None = None
         self.over = False
         if self._asks:
-            say(f"to press: {', '.join(BUTTONS)}, {PRESET}NAME")
-            say(f"knobs: {', '.join(KNOBS)}")
+            say(textwrap.fill(f"to press: {', '.join(BUTTONS)}, {PRESET}NAME", WIDTH))
+            say(textwrap.fill(f"knobs: {', '.join(KNOBS)}", WIDTH))
         self._next()
 
     def hear(self, message: bytes, time_ns: int) -> None:
