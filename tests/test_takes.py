@@ -142,7 +142,7 @@ def test_what_is_held_across_a_take_ends_once(press: type[AnotherTake | Undo | F
 
 @pytest.mark.parametrize("press", [AnotherTake, VaryThat])
 def test_a_pick_up_is_a_phrase_of_its_own(press: type[AnotherTake | VaryThat]) -> None:
-    time = Time(source="link", grid=Grid(12, 1.0), trade_bars=2)
+    time = Time(source="link", grid=Grid(12, 1.0), mode="trade", bars=2)
     presses = [press(LINE.time_ns(beat * TICKS_PER_BEAT)) for beat in (15.6, 16.2)]
     heard = sorted([*played_on(LINE, every(0.5, 15.5, 24)), *presses], key=lambda event: event.time_ns)
     show = a_stage(time).play([JOINS, *played_on(LINE, every(0.5, 0, 8)), *heard])
