@@ -36,6 +36,7 @@ AHEAD_NS = NS // 2  # how far ahead of its time an answer is planned
 PHRASE = 2048  # tokens of one that count
 FAR = 1 << 62  # ticks
 KEPT_NS = NS  # planned events stay revocable for so long after they were due
+BESIDE_TICKS = TICKS_PER_BEAT * 9 // 8  # the same beside the player
 SURPRISE = 3.0  # nats: what the player does beside the machine and was likelier than this changes no plan
 SETTLED_NS = 30_000_000  # what is to sound so soon after it stays as it is: it may have been sent
 
@@ -249,7 +250,7 @@ class Soloist:
         if self.answer is None or self.answer.over is not None:
             return None
         ripe = self._ripe_by(self.answer) + self._lag_ticks
-        return line.time_ns(ripe - TICKS_PER_BEAT) if self.beside else line.time_ns(ripe) - AHEAD_NS
+        return line.time_ns(ripe - BESIDE_TICKS) if self.beside else line.time_ns(ripe) - AHEAD_NS
 
     def plan(self, now: int, line: Timeline) -> Planned:
         """Decide one more event, or that no more will come. Gives what can sound no sooner any more."""

@@ -34,7 +34,7 @@ from improv.music.events import NoteOn
 from improv.net import codec, weights
 from improv.net.memory import NO_RUNS, Memory, mixed
 from improv.net.stepper import GRAPHS, Stepper
-from tests import bench_knobs, bench_time, jack
+from tests import bench_duet, bench_knobs, bench_time, jack
 from tests.figures import Figure, Section, both
 from tests.jack import Daemon, Env, Phrase, Player, loads
 from tests.observer import Stamped, sound
@@ -421,6 +421,7 @@ LIVE: tuple[tuple[str, Callable[[Env], Section]], ...] = (
     ("the end of a phrase", end_of_phrase),
     ("the decision", decision),
     ("the yield", yielding),
+    ("a duet", bench_duet.duet),
     ("thru", thru),
     *bench_time.SECTIONS,
 )
