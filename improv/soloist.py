@@ -12,7 +12,6 @@ import bisect
 import copy
 import math
 from collections import deque
-from collections.abc import Iterable
 from statistics import median
 from typing import NamedTuple
 
@@ -34,6 +33,7 @@ from improv.tape import Part, Struck, Tape
 
 AHEAD_NS = NS // 2  # how far ahead of its time an answer is planned
 PHRASE = 2048  # tokens of one that count
+TOUCHES = 24  # of the player's last notes, whose median is his loudness
 FAR = 1 << 62  # ticks
 KEPT_NS = NS  # planned events stay revocable for so long after they were due
 BESIDE_TICKS = TICKS_PER_BEAT * 9 // 8  # the same beside the player
@@ -82,8 +82,8 @@ class Soloist:
         self._exchange: Exchange | None = None  # the last one
         self._heard_from = 0  # what the memory keeps from there on, the player has played since
         self._heard: deque[Token] = deque(maxlen=PHRASE)  # the same, of which the last ones count
-        self._model: tuple[Token, ...] = ()  # what is answered
-        self._loudness: float | None = None  # of that, in bins of velocity
+        self._model: tuple[Token, ...] = ()  # what is answered: the same at the last answer that had any
+        self._touches: deque[int] = deque(maxlen=TOUCHES)  # bins of velocity: his last notes'
         self._theme: tuple[Token, ...] = ()  # what is quoted: that, or the answer that is varied
         self._quote: Quote | None = None  # of the theme, once something of it is to be quoted
         self._quote_tick = 0  # where it begins
@@ -106,8 +106,13 @@ class Soloist:
                 self._exchange.answer.append(token)
             self.stream = self._reader.feed(stream, token, line, own=True, who=self._who(own=True))
         else:
-            self._heard.append(token)
+            self._listen(token)
             self.stream = self._reader.hear(stream, token, line, self._who(own=False))
+
+    def _listen(self, token: Token) -> None:
+        self._heard.append(token)
+        if token.what < codec.OFF:
+            self._touches.append(token.velocity)
 
     def _who(self, own: bool) -> int:
         return (MACHINE if own else PLAYER) if self.beside else UNKNOWN
@@ -207,7 +212,7 @@ class Soloist:
         self._heard_from = self._reader.memory.kept
         stream = self.stream or self._reader.start(round(turn.begin), line)
         self._exchange = Exchange(phrase, stream.last)
-        self._answer_to(self._heard)
+        self._model = tuple(self._heard) or self._model
         self._theme = tuple(varied) or self._model
         self._heard.clear()
         begin_tick = max(round(turn.begin), stream.last.tick)
@@ -232,18 +237,12 @@ class Soloist:
             off=False,
             pitches=answer.pitches,
             velocities=self._velocities,
-            loudness=self._loudness,
+            loudness=median(self._touches) if self._touches else None,
             quoted=self._quoted(answer, stream, on=True),
             variation=answer.steering.variation,
         )
         self._play(answer, stream, self._reader.draw(stream, limits, line), line)
         return self._ripe(answer, line)
-
-    def _answer_to(self, heard: Iterable[Token]) -> None:
-        """What the player has played since the last answer; nothing: what he played before that one."""
-        self._model = tuple(heard) or self._model
-        velocities = [token.velocity for token in self._model if token.what < codec.OFF]
-        self._loudness = median(velocities) if velocities else None
 
     def plan_due_ns(self, line: Timeline) -> int | None:
         """When the plan runs short; None: it is whole."""
@@ -372,7 +371,7 @@ class Soloist:
         else:
             if self.answer is not None and part.on and self._surprises(part, stream, line):
                 revised = self._revise(self.answer, part, self._settled(part.position, line, latency_ns), line)
-            self._heard.append(part.token)
+            self._listen(part.token)
             after = self._reader.hear(stream, part.token, line, self._who(own=False))
         self._tape.add(part, stream)
         self.stream = after
@@ -463,7 +462,7 @@ class Soloist:
             pitches=answer.pitches,
             velocities=self._velocities,
             pull=answer.onsets.flow.pull(last, answer.steering.density),
-            loudness=self._loudness,
+            loudness=median(self._touches) if self._touches else None,
             quoted=quoted,
             variation=answer.steering.variation,
         )

@@ -78,9 +78,9 @@ def with_knob(knob: str, value: Value) -> Steering:
 
 
 def flowing(notes_per_s: float, every_ticks: int, ticks: int = 960) -> Flow:
-    flow = Flow(notes_per_s, 0, 96.0)
+    flow = Flow.begin(notes_per_s, 0, 96.0)
     for tick in range(0, ticks, every_ticks):
-        flow.strike(tick)
+        flow = flow.strike(tick)
     return flow
 
 
@@ -176,6 +176,15 @@ def test_its_loudness_follows_the_player_s() -> None:
     assert all(abs(middles[velocity, 1.0] - velocity) <= 6 for velocity in (20, 64, 115))
     assert abs(middles[20, 0.0] - middles[115, 0.0]) < 30 < middles[115, 0.3] - middles[20, 0.3]
     assert all(spreads[v, 0.0] > spreads[v, 0.3] > spreads[v, 1.0] for v in (20, 64, 115))
+
+
+def test_beside_the_player_its_loudness_follows_what_he_plays_meanwhile() -> None:
+    soft, harder = melody(velocity=30), melody(6 * NS, velocity=110)
+    heard = [*soft, *harder, *melody(10 * NS, velocity=110)]
+    show = show_of(lively(), with_knob("velocity_follow", 1.0), heard, time=Time(mode="duet"))
+    played = [(one.due_ns, one.message[2]) for one in show.sent if is_note_on(one.message)]
+    before, after = ([loud for at, loud in played if 0 < at - from_ns < 2 * NS] for from_ns in (3 * NS, 12 * NS))
+    assert before and after and max(before) < 50 and min(after) > 90
 
 
 def test_an_answer_is_so_many_times_as_long_as_the_phrase() -> None:
