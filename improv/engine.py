@@ -59,7 +59,7 @@ from improv.music.steering import INFERRED, Steering, turned
 from improv.music.timeline import NS, TICKS_PER_BEAT, Timeline
 from improv.music.tonality import Tonality
 from improv.music.trade import Trade
-from improv.music.turns import CHORD_NS, Listener, Phrase, TurnRules
+from improv.music.turns import Listener, Phrase, TurnRules
 from improv.music.zone import Range, Zone
 from improv.net.hearing import Hearing
 from improv.net.stream import Net, Reader
@@ -141,7 +141,7 @@ class Engine:
         self._turn: Turn | None = None  # decided; it begins as soon as all that was heard is read
         self._marks: list[bool] = []  # of the answer that has yet to begin
         self._decided_ns = 0
-        self._straggles_until_ns = 0  # who asks with his last chord may be late with some of it
+        self._chord_until_ns = 0  # who asks with his last chord may be late with some of it
         self._broken: Broken | None = None
         self._now = 0
         self._since_ns = 0  # nothing more is decided for before then
@@ -368,7 +368,7 @@ class Engine:
         played = self._begin_time(note.time_ns)
         yields = not (self._trade.machine_plays or self._looper.on or self._beside)
         if self._playing and yields:
-            if note.time_ns < self._straggles_until_ns:
+            if note.time_ns <= self._chord_until_ns:
                 self._hear_player(note)
                 return played
             broken = self._broken_off(note.time_ns)
@@ -505,6 +505,7 @@ class Engine:
         broken, self._broken = self._broken if self._listener.brushed else None, None
         phrase, line = self._listener.phrase(), self.line
         assert line is not None
+        self._chord_until_ns = self._listener.chord_until_ns
         self._begin_phrase(now)
         again = ask if isinstance(ask, Again) else Again(now, phrase)
         if isinstance(ask, Again):
@@ -520,7 +521,6 @@ class Engine:
         if self._mute.on:
             self._turn = None
         if self._turn is not None:
-            self._straggles_until_ns = now + CHORD_NS if ask is not None else 0
             self._hearing.end_all(now, line)
             self._takes.begin_answer(self._moment(), again)
             self._decided_ns = now

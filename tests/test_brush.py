@@ -85,13 +85,20 @@ def test_on_a_beat_what_is_left_begins_on_the_next_one() -> None:
     assert begun(show) == 2 and line.beat(again) % 1 == pytest.approx(0, abs=0.01)
 
 
-@pytest.mark.parametrize(("late_ms", "yields"), [(20, False), (49, False), (51, True)])
+@pytest.mark.parametrize(("late_ms", "yields"), [(20, False), (50, False), (51, True)])
 def test_a_late_finger_of_the_chord_that_asks_is_no_entrance(late_ms: int, yields: bool) -> None:
-    asked_ns = PHRASE[-1].time_ns - 50 * MS
-    show = play(Ask(asked_ns), *key(asked_ns + late_ms * MS, 300))
+    struck_ns = PHRASE[-2].time_ns
+    show = play(Ask(struck_ns + 10 * MS), *key(struck_ns + late_ms * MS, 300))
     assert any(isinstance(gave.event, Yield) for gave in show.gave) == yields
-    assert any(onset > asked_ns + NS for onset in onsets(show)) != yields
+    assert any(onset > struck_ns + NS for onset in onsets(show)) != yields
     assert show.engine._damper.voices == 0 and not show.engine._hearing.unread
+
+
+def test_a_note_is_an_entrance_however_soon_it_comes_after_who_asked() -> None:
+    asked_ns = PHRASE[-2].time_ns + 60 * MS
+    show = play(Ask(asked_ns), *key(asked_ns + 6 * MS, 300))
+    assert any(isinstance(gave.event, Yield) for gave in show.gave)
+    assert not any(onset > asked_ns + 16 * MS for onset in onsets(show))
 
 
 def test_after_a_phrase_that_ended_by_itself_any_note_comes_in() -> None:

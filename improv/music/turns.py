@@ -71,7 +71,7 @@ class Listener:
         if self._begin_ns is None:
             self._begin_ns = self._chord_ns = time_ns
             self._begin_position = position
-        elif time_ns - self._chord_ns > CHORD_NS:
+        elif time_ns > self.chord_until_ns:
             self._spacings.append(time_ns - self._chord_ns)
             self._chord_ns = time_ns
         self._notes += 1
@@ -85,6 +85,11 @@ class Listener:
 
     def spacing_ns(self) -> int:
         return int(median(self._spacings)) if self._spacings else UNKNOWN_SPACING_NS
+
+    @property
+    def chord_until_ns(self) -> int:
+        """A note up to then belongs to the last chord; 0: there is none."""
+        return 0 if self._begin_ns is None else self._chord_ns + CHORD_NS
 
     @property
     def brushed(self) -> bool:

@@ -186,7 +186,7 @@ def _expected(steps: Sequence[Step], reader: Reader) -> Iterator[np.ndarray]:
         if step.silence_s > 0:
             tokens += quantiser.close(line.tick(step.event.time_ns) + 2)  # a note within one tick ends at the next
         for token in tokens:
-            stream = reader.feed(stream, token, line)
+            stream = reader.feed(stream, token, line, own=False)
         if step.silence_s > 0:
             yield stream.reading.dt
 
