@@ -193,6 +193,8 @@ def test_a_bad_recipe_is_one_sentence(text: str, said: str, tmp_path: Path) -> N
         ("evaluate", ".", ".", "--part", "tset"),
         ("evaluate", "none", "."),
         ("evaluate", "open", ".", "--json", "."),
+        ("phrases", "open", ".", "--part", "tset"),
+        ("phrases", "open", ".", "--plot", "."),
         ("export", ".", "--out", "/dev/null/weights"),
         ("prepare", ".", "--out", "/dev/null"),
     ],

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import json
+from pathlib import Path
+
+import mido
 import numpy as np
 import pytest
 from rich.console import Console
@@ -10,6 +15,7 @@ from improv.music.events import NoteOff, NoteOn
 from improv.music.timeline import NS
 from improv.net import codec
 from improv.net.codec import Quantiser
+from tests import corpora
 from tests.nets import FlatNet
 from train.corpora.pieces import Piece, packed_held
 from train.judge import phrases, plots, tables
@@ -103,3 +109,29 @@ def test_the_curves_are_printed_and_drawn_by_corpus() -> None:
     tables.show_phrases(found, console)
     axes = plots.phrases(found).axes
     assert [a.get_title() for a in axes[:3]] == ["all (2)", "one (1)", "two (1)"]
+
+
+def test_the_command_prints_writes_and_draws_them(tmp_path: Path) -> None:
+    for i in range(2):
+        (tmp_path / f"{i}.mid").write_bytes(corpora.midi(i, 60))
+    written, drawn = tmp_path / "phrases.json", tmp_path / "phrases.png"
+    said = corpora.improv_train("phrases", "open", str(tmp_path), "--json", str(written), "--plot", str(drawn))
+    assert "of 2 phrases" in said and "network" in said
+    assert json.loads(written.read_text())["excerpts"] == 2 and drawn.read_bytes()[1:4] == b"PNG"
+
+
+def test_music_without_a_phrase_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "chords.mid").write_bytes(_one_chord())
+    said = corpora.improv_train("phrases", "open", str(tmp_path), status=2)
+    assert "no phrase of 8 chords or more" in said
+
+
+def _one_chord() -> bytes:
+    file, out = mido.MidiFile(ticks_per_beat=480), io.BytesIO()
+    file.tracks.append(mido.MidiTrack())
+    for on in (1, 0):
+        for i in range(20):
+            kind = "note_on" if on else "note_off"
+            file.tracks[0].append(mido.Message(kind, note=40 + i, velocity=40 + i, time=960 * (i == 0 and not on)))
+    file.save(file=out)
+    return out.getvalue()

@@ -282,7 +282,11 @@ def phrases(
 
         chosen = evaluate.read_weights(folder)
         held = evaluate.read_pieces(paths, chosen.split, part, chosen.tier)
-        found = judged.judge(judged.draw(held.test, most, SEED), net)
+        ends = judged.draw(held.test, most, SEED)
+        if not ends:
+            where = ", ".join(map(str, paths))
+            raise BadInput(f"{where}: no phrase of {judged.CHORDS[0]} chords or more in it; name another part or path")
+        found = judged.judge(ends, net)
         tables.show_phrases(found, Console(width=max(Console().width, tables.WIDTH), markup=False))
         if to_json:
             with _writing("--json", to_json):
