@@ -13,6 +13,7 @@ MASTERS = {"midi": "the master", "link": "the session"}
 def check_together(settings: Settings) -> None:
     """Refuse settings that are good one by one, but not together. Raises `BadSetting`."""
     _check_beat(settings)
+    _check_zone(settings)
     _check_controls(settings.controls)
 
 
@@ -42,6 +43,18 @@ def _refuse_what_needs_a_beat(settings: Settings) -> None:
             raise BadSetting(f"{named} needs a beat: give --bpm, --tap-cc, or --clock midi or link")
     if settings.controls.transport is not None:
         raise BadSetting(f"{_named('controls.transport')} needs a beat that it can stop: give --bpm or --tap-cc")
+
+
+def _check_zone(settings: Settings) -> None:
+    """Whether the belts leave it any pitch to play beside the player."""
+    side, split, belts = settings.zone.side, settings.zone.split, settings.belts
+    if split is None or side not in ("below", "above"):
+        return
+    if (split <= belts.lowest) if side == "below" else (split > belts.highest):
+        raise BadSetting(
+            f"`zone.split` is {split}, and there is nothing {side} it from `belts.lowest` ({belts.lowest}) to "
+            f"`belts.highest` ({belts.highest}); change one of them"
+        )
 
 
 def _check_controls(controls: ControlSettings) -> None:

@@ -180,6 +180,8 @@ def test_a_metre_is_written_as_musicians_write_it(tmp_path: Path) -> None:
         ({"mode": "trade"}, "mode", "trade"),
         ({"mode": "duet"}, "mode", "duet"),
         ({"bars": 8}, "bars", 8),
+        ("zone: {side: below, split: 21}", r"`zone\.split` is 21, and there is nothing below it"),
+        ("{zone: {side: above, split: 90}, belts: {highest: 84}}", "there is nothing above it from"),
     ],
 )
 def test_what_is_set_about_time_reaches_the_engine(flags: dict[str, object], field: str, reaches: object) -> None:
