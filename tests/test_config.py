@@ -180,8 +180,6 @@ def test_a_metre_is_written_as_musicians_write_it(tmp_path: Path) -> None:
         ({"mode": "trade"}, "mode", "trade"),
         ({"mode": "duet"}, "mode", "duet"),
         ({"bars": 8}, "bars", 8),
-        ("zone: {side: below, split: 21}", r"`zone\.split` is 21, and there is nothing below it"),
-        ("{zone: {side: above, split: 90}, belts: {highest: 84}}", "there is nothing above it from"),
     ],
 )
 def test_what_is_set_about_time_reaches_the_engine(flags: dict[str, object], field: str, reaches: object) -> None:
@@ -242,6 +240,8 @@ TOGETHER = [
         "--tap-cc (`controls.tap`) and `controls.presets.calm` are both cc 7",
     ),
     ("controls: {clock_offset: 0, out_latency: 0}", "`controls.clock_offset` and `controls.out_latency` are both"),
+    ("zone: {side: below, split: 21}", "`zone.split` is 21, and there is nothing below it"),
+    ("{zone: {side: above, split: 90}, belts: {highest: 84}}", "there is nothing above it from"),
 ]
 
 
