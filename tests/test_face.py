@@ -27,7 +27,7 @@ FULL = Snapshot(
     WALTZ,
     (96.4, 0.83),
     "trade",
-    (Knob("top_p", 0.5, 0.5), Knob("style", None), Knob("key", "D dorian"), Knob("voices", 3, 1.0)),
+    (Knob("top_p", 0.5, 0.5), Knob("style", None), Knob("key", "D dorian"), Knob("voices", 3)),
     Timing(0.17, 2.5),
     (Said("heard 4 notes", False), Said("the clock's ticks stay away", True)),
 )
@@ -53,7 +53,7 @@ def test_all_of_it_is_there() -> None:
     seen = words(FULL)
     assert "improv trade · open Stage Piano → Warm Synth ch 2" in seen
     assert "● ● ○ bar 4 90.0 bpm p99: late 0.17 ms · step 2.50 ms" in seen
-    assert "top p ████ 0.5 style –" in seen and "key D dorian voices ████████ 3" in seen
+    assert "top p ███ 0.5 style – key D dorian" in seen and "voices 3" in seen
     assert seen.endswith("heard 4 notes\nthe clock's ticks stay away")
     assert "┊" in seen and "│" in seen and "C5" in seen
 

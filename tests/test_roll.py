@@ -87,14 +87,21 @@ def test_every_note_is_seen_on_however_few_rows(
             assert pitch >= other or place[0] <= its[0]
 
 
-@pytest.mark.parametrize("rows", [4, 12, 40])
-def test_the_compass_stays_while_all_fits(rows: int) -> None:
-    view = compass([Stroke(YOU, pitch, 0, None) for pitch in (50, 70)], 2 * rows, None)
-    assert compass([Stroke(YOU, 60, 0, None)], 2 * rows, view) == view
-    assert compass([], 2 * rows, view) == view
+@pytest.mark.parametrize("rows", [7, 12, 40])
+def test_the_compass_stays_while_all_fits_and_nothing_is_seen_of_it_in_silence(rows: int) -> None:
+    view = compass([Stroke(YOU, pitch, 0, None) for pitch in (50, 75)], 2 * rows, None)
+    assert compass([Stroke(YOU, 60, 0, None)], 2 * rows, view) == view == (48, 75, 2 * rows)
+    assert compass([], 2 * rows, view) == (48, 71, 2 * rows)
 
 
 def test_the_compass_moves_where_both_would_be_too_much() -> None:
     view = compass([Stroke(YOU, 40, 0, None)], 24, None)
-    assert compass([Stroke(YOU, 50, 0, None)], 24, view)[:2] == (40, 50)
-    assert compass([Stroke(YOU, 100, 0, None)], 24, view)[:2] == (100, 100)
+    assert compass([Stroke(YOU, 50, 0, None)], 24, view) == view == (40, 71, 24)
+    assert compass([Stroke(YOU, 100, 0, None)], 24, view) == (89, 112, 24)
+    assert compass([Stroke(YOU, 87, 0, None)], 24, view) == (40, 87, 24)
+
+
+def test_there_is_no_row_that_is_never_used() -> None:
+    for halves, highest in ((24, 71), (48, 71), (24, 72), (24, 95)):
+        view = Compass(48, highest, halves)
+        assert {row for pitch in range(48, highest + 1) for row in view.rows(pitch)} == set(range(halves))

@@ -33,7 +33,8 @@ BEAT_NOW, BEAT = Style(color="#f2f2f2", bold=True), Style(color="#6b7780")
 KNOB = Style(color="#9ccc65", bgcolor="#2b3138")
 NAMES = {YOU: "YOU", IMPROV: "IMPROV"}
 LISTENING = "l i s t e n i n g"
-KNOB_WIDTH, KNOB_BAR = 30, 8
+KNOB_NAME, KNOB_BAR, KNOB_VALUE = 13, 6, 7  # columns
+KNOB_WIDTH = KNOB_NAME + KNOB_BAR + KNOB_VALUE
 EIGHTHS = " ▏▎▍▌▋▊▉"
 NARROW = 60  # columns
 MOST_DOTS = 16
@@ -53,9 +54,9 @@ class Room(NamedTuple):
 def room(height: int, knobs: int) -> Room:
     """`knobs`: the rows that all of them would take. Title and beat have a row each, where there is room at all."""
     turn = 7 if height >= 38 else 5 if height >= 28 else 4 if height >= 20 else 3 if height >= 14 else 1
-    said = min(4, max(1, height // 7)) if height >= 6 else 0
+    said = min(4, max(1, height // 10)) if height >= 6 else 0
     space = 1 if height >= 28 else 0
-    knobs = min(knobs, max(0, (height - 10) // 4))
+    knobs = min(knobs, max(0, (height - 8) // 4))
     left = height - 2 - turn - said - knobs - 3 * space
     return Room(turn, max(0, left), knobs, said, space)
 
@@ -197,13 +198,12 @@ def _knobs(knobs: Sequence[Knob], across: int, rows: int) -> list[Line]:
 
 
 def _knob(knob: Knob) -> Line:
-    name = Segment(set_cell_size(f" {shown(knob.name).replace('_', ' ')}", 13), DIM)
-    value = (
-        "–" if knob.value is None else f"{knob.value:.3g}" if isinstance(knob.value, float) else shown(str(knob.value))
-    )
+    name = Segment(set_cell_size(f" {shown(knob.name).replace('_', ' ')}", KNOB_NAME - 1) + " ", DIM)
+    value = "–" if knob.value is None else shown(str(knob.value))
+    value = f"{knob.value:.3g}" if isinstance(knob.value, float) else value
     if knob.share is None:
-        return [name, Segment(set_cell_size(value, KNOB_WIDTH - 13))]
-    return [name, Segment(_bar(knob.share), KNOB), Segment(set_cell_size(f" {value}", KNOB_WIDTH - 13 - KNOB_BAR))]
+        return [name, Segment(set_cell_size(value, KNOB_BAR + KNOB_VALUE))]
+    return [name, Segment(_bar(knob.share), KNOB), Segment(set_cell_size(f" {value}", KNOB_VALUE))]
 
 
 def _bar(share: float) -> str:

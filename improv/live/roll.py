@@ -12,7 +12,8 @@ from improv.music.timeline import NS, TICKS_PER_BEAT, Timeline
 
 BACK_NS, AHEAD_NS = 8 * NS, NS  # what is seen of the past and of the plan
 LEAST_PITCHES = 24
-MIDDLE = (48, 72)  # what is seen before anything was played
+MIDDLE = (48, 71)  # what is seen where nothing is played
+MOST_SHARED = 2  # pitches on a half row, unless what is played now takes more
 
 
 class Ink(IntEnum):
@@ -35,30 +36,28 @@ class Compass(NamedTuple):
 
     @property
     def pitches(self) -> int:
-        return max(self.highest - self.lowest + 1, LEAST_PITCHES)
-
-    @property
-    def squeeze(self) -> int:
-        """So many pitches share a half row."""
-        return math.ceil(self.pitches / self.halves)
+        return self.highest - self.lowest + 1
 
     def rows(self, pitch: int) -> range:
-        """The half rows of a pitch, from below."""
-        thick = max(1, self.halves // self.pitches)
-        used = math.ceil(self.pitches / self.squeeze) * thick
-        below = (self.pitches - (self.highest - self.lowest + 1)) // 2
-        first = (self.halves - used) // 2 + (pitch - self.lowest + below) // self.squeeze * thick
-        return range(max(first, 0), min(first + thick, self.halves))
+        """The half rows of a pitch, from below: as many as there is room for, or one that it shares."""
+        number, thick = pitch - self.lowest, self.halves // self.pitches
+        if not thick:
+            first = number * self.halves // self.pitches
+            return range(first, first + 1)
+        first = (self.halves - thick * self.pitches) // 2 + thick * number
+        return range(first, first + thick)
 
 
 def compass(strokes: Iterable[Stroke], halves: int, before: Compass | None) -> Compass:
-    """As before while all fits; wider where that shows as much of each pitch; else only what is played now."""
-    pitches = [stroke.pitch for stroke in strokes] or list(MIDDLE if before is None else before[:2])
-    now = Compass(min(pitches), max(pitches), halves)
-    if before is None:
-        return now
-    both = Compass(min(now.lowest, before.lowest), max(now.highest, before.highest), halves)
-    return both if both.squeeze == now.squeeze else now
+    """As before while all fits, wider where that is not much too wide, else what is played now."""
+    pitches = [stroke.pitch for stroke in strokes]
+    if not pitches:
+        return Compass(*MIDDLE, halves)
+    lowest, highest = before[:2] if before is not None else MIDDLE
+    both = Compass(min(*pitches, lowest), max(*pitches, highest), halves)
+    spare = max(0, LEAST_PITCHES - 1 - (max(pitches) - min(pitches)))
+    now = Compass(min(pitches) - spare // 2, max(pitches) + spare - spare // 2, halves)
+    return both if both.pitches <= max(MOST_SHARED * halves, now.pitches) else now
 
 
 class Roll(NamedTuple):
