@@ -25,7 +25,7 @@ class Terminal:
     def __init__(self, columns: int = 80, rows: int = 24) -> None:
         self._master, self._slave = pty.openpty()
         self.resize(columns, rows)
-        self.text = ""
+        self._pieces: list[bytes] = []
         self._changed = threading.Condition()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -47,6 +47,11 @@ class Terminal:
         )
         self._programs.append(program)
         return program
+
+    @property
+    def text(self) -> str:
+        """All that was written so far; not put together before somebody asks, for a view writes much."""
+        return b"".join(self._pieces).decode(errors="replace")
 
     def press(self, key: bytes) -> None:
         os.write(self._master, key)
@@ -74,7 +79,7 @@ class Terminal:
             except OSError:  # nobody has it any more
                 return
             with self._changed:
-                self.text += piece.decode(errors="replace")
+                self._pieces.append(piece)
                 self._changed.notify_all()
 
     def __enter__(self) -> Terminal:

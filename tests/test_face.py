@@ -14,7 +14,7 @@ from improv.music.timeline import NS, Timeline
 NOW = 100 * NS
 BILL = Bill("Stage Piano", "Warm Synth ch 2", "open")
 WALTZ = Timeline(90.0, NOW - 7 * NS, metric=True, metre=(3, 4))
-STILL = Snapshot(NOW, (), (), None, None, "answer", (), Timing(), ())
+STILL = Snapshot(NOW, (), (), None, None, "answer", (), (), Timing(), ())
 FULL = Snapshot(
     NOW,
     (YOU, IMPROV),
@@ -27,6 +27,7 @@ FULL = Snapshot(
     WALTZ,
     (96.4, 0.83),
     "trade",
+    ("loop", "frozen"),
     (Knob("top_p", 0.5, 0.5), Knob("style", None), Knob("key", "D dorian"), Knob("voices", 3)),
     Timing(0.17, 2.5),
     (Said("heard 4 notes", False), Said("the clock's ticks stay away", True)),
@@ -51,7 +52,7 @@ def test_a_snapshot_comes_through_the_pipe_as_it_was() -> None:
 
 def test_all_of_it_is_there() -> None:
     seen = words(FULL)
-    assert "improv trade · open Stage Piano → Warm Synth ch 2" in seen
+    assert "improv trade · open loop frozen Stage Piano → Warm Synth ch 2" in seen
     assert "● ● ○ bar 4 90.0 bpm p99: late 0.17 ms · step 2.50 ms" in seen
     assert "top p ███ 0.5 style – key D dorian" in seen and "voices 3" in seen
     assert seen.endswith("heard 4 notes\nthe clock's ticks stay away")
@@ -126,6 +127,7 @@ snapshots = st.builds(
     st.none() | beats,
     st.none() | st.tuples(st.floats(40, 240), st.floats(0, 1)),
     names,
+    st.lists(names, max_size=3).map(tuple),
     st.lists(st.builds(Knob, names, st.none() | names | st.floats(-9, 9), st.none() | st.floats(-1, 2))).map(tuple),
     st.builds(Timing, st.none() | st.floats(0, 1e6), st.none() | st.floats(0, 1e6)),
     st.lists(st.builds(Said, names, st.booleans()), max_size=6).map(tuple),

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs a terminal")
 
 ENV = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
 BILL = Bill("Stage Piano", "Warm Synth ch 2", "open")
-YOURS = Snapshot(0, (YOU,), (), None, None, "answer", (), Timing(), ())
+YOURS = Snapshot(0, (YOU,), (), None, None, "answer", (), (), Timing(), ())
 OWN = YOURS._replace(parts=(IMPROV,))
 LOW = (60, 12)  # columns and rows: there whose turn it is stands in a word
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")

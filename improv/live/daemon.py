@@ -215,9 +215,7 @@ class _Session:
             raise
 
     def _onlooker(self, engine: Engine, terminal: Terminal, screen: Screen) -> Onlooker:
-        steering, mode = self._settings.steering, self._settings.mode
-        resting, tally, said = lambda: engine.resting, lambda: self._loop.tally, lambda: terminal.last
-        return Onlooker(steering, mode, resting, tally, said, screen.put)
+        return Onlooker(engine, lambda: self._loop.tally, lambda: terminal.last, screen.put)
 
     def _open(self, ends: contextlib.ExitStack) -> Iterator[Plug]:
         """The player's port, and where the beat comes from."""

@@ -30,6 +30,7 @@ INK = {
 }
 WITHOUT_COLOUR = {Ink.PLANNED: "░", Ink.YOURS: "█", Ink.OWN: "▒", Ink.YOURS_NOW: "█", Ink.OWN_NOW: "▒"}
 BEAT_NOW, BEAT = Style(color="#f2f2f2", bold=True), Style(color="#6b7780")
+STATE = Style(color="#9ccc65", bold=True)
 KNOB = Style(color="#9ccc65", bgcolor="#2b3138")
 NAMES = {YOU: "YOU", IMPROV: "IMPROV"}
 LISTENING = "l i s t e n i n g"
@@ -95,7 +96,9 @@ class Face:
 
     def _title(self, snapshot: Snapshot, width: int) -> Line:
         bill = self._bill
-        left = [Segment(" improv", BOLD), Segment(f"  {shown(snapshot.mode)} · {shown(bill.weights)}", DIM)]
+        states = "".join(f"  {shown(state)}" for state in snapshot.states)
+        how = f"  {shown(snapshot.mode)} · {shown(bill.weights)}"
+        left = [Segment(" improv", BOLD), Segment(how, DIM), Segment(states, STATE)]
         right = Segment(f"{shown(bill.source)} → {shown(bill.sink)} ", DIM)
         return _apart(left, [right] if width >= NARROW else [], width)
 

@@ -5,28 +5,19 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterable
+from typing import NamedTuple, TypeVar
 
+from improv.engine import Engine
 from improv.live.snapshot import IMPROV, YOU, Knob, Said, Snapshot, Stroke, Timing, pack
 from improv.live.tally import LEAST_CONFIDENCE, Histogram, Tally
 from improv.midi import wire
 from improv.midi.frames import Sent
 from improv.midi.log import Gave, Record, Silence, Step
-from improv.music.events import (
-    InputLost,
-    NoteOff,
-    NoteOn,
-    Panic,
-    Played,
-    Retime,
-    Revise,
-    SetMode,
-    Steer,
-    TurnBegins,
-    Yield,
-)
-from improv.music.steering import Steering, Value, share, turned
+from improv.music.events import Heard, InputLost, NoteOff, NoteOn, Panic, Played, Retime, Revise, Yield
+from improv.music.steering import Steering, Value, share
 from improv.music.timeline import NS, Timeline
 
+T = TypeVar("T")
 EVERY_NS = NS // 15
 FIGURES_EVERY_NS = NS  # so often percentiles and tempo are worked out, which takes a third of a millisecond
 SEEN_NS = 10 * NS  # notes that ended longer ago are out of sight
@@ -94,27 +85,32 @@ class _Plan:
         return self._notes
 
 
+class _State(NamedTuple):
+    """How things stand, apart from notes and figures."""
+
+    parts: tuple[int, ...] = ()
+    mode: str = ""
+    states: tuple[str, ...] = ()
+    steering: Steering = Steering()
+    said: tuple[Said, ...] = ()
+
+
 class Onlooker:
     """Takes the records of a session as they come, and puts what is to be seen of it when it is asked to."""
 
     def __init__(
         self,
-        steering: Steering,
-        mode: str,
-        resting: Callable[[], bool],
+        engine: Engine,
         tally: Callable[[], Tally],
         said: Callable[[], tuple[Said, ...]],
         put: Callable[[bytes], bool],
     ) -> None:
-        """`resting`: whether the engine has nothing to play; `put` takes a packed snapshot, or says that it cannot."""
-        self._steering, self._mode = steering, mode
-        self._resting, self._tally, self._told, self._put = resting, tally, said, put
+        """`put` takes a packed snapshot, or says that it cannot."""
+        self._engine, self._tally, self._said, self._put = engine, tally, said, put
         self._you, self._improv, self._plan = _Part(YOU), _Part(IMPROV), _Plan()
         self._line: Timeline | None = None
         self._heard_ns = -YOURS_NS  # the player's last note
-        self._answering = False
-        self._parts: tuple[int, ...] = ()
-        self._said: tuple[Said, ...] = ()
+        self._state = _State()
         self._timing = Timing()
         self._guess: tuple[float, float] | None = None
         self._news = True
@@ -122,38 +118,36 @@ class Onlooker:
 
     def take(self, record: Record) -> None:
         if isinstance(record, Step):
-            self._step(record)
+            self._hear(record.heard)
         elif isinstance(record, Gave):
             for event in record.played:
                 self._give(event)
-            self._news = True
         elif isinstance(record, Sent):
             self._sent(record)
-            self._news = True
         elif isinstance(record, Silence):
             self._fall_silent(record.now_ns)
 
     def show(self, now_ns: int) -> int | None:
         """Put a snapshot if there is news, and time for it; gives when to ask again, if there is more to show."""
+        self._look(now_ns)
         if self._news and now_ns >= self._next_ns:
             self._news = not self._put(pack(self._snapshot(now_ns)))
             self._next_ns = now_ns + EVERY_NS
         return self._next_ns if self._news else None
 
     def _snapshot(self, now_ns: int) -> Snapshot:
-        parts = (self._you, self._improv, self._plan)
-        strokes = tuple(stroke for part in parts for stroke in part.strokes(now_ns))
-        knobs = tuple(map(_knob, vars(self._steering), vars(self._steering).values()))
-        turn, beat = (self._parts, strokes), (self._line, self._guess)
-        return Snapshot(now_ns, *turn, *beat, self._mode, knobs, self._timing, self._said)
+        parts, mode, states, steering, said = self._state
+        notes = (self._you, self._improv, self._plan)
+        strokes = tuple(stroke for part in notes for stroke in part.strokes(now_ns))
+        knobs = tuple(_knob(name, value) for name, value in vars(steering).items())
+        return Snapshot(now_ns, parts, strokes, self._line, self._guess, mode, states, knobs, self._timing, said)
 
     # What happens
 
-    def _step(self, step: Step) -> None:
-        self._answering = self._answering and not self._resting()
-        match step.heard:
+    def _hear(self, event: Heard | None) -> None:
+        match event:
             case None:
-                pass
+                return
             case NoteOn(time_ns, pitch):
                 self._you.begin(pitch, time_ns)
                 self._heard_ns = time_ns
@@ -164,26 +158,18 @@ class Onlooker:
             case Panic(time_ns):
                 self._you.end_all(time_ns)
                 self._fall_silent(time_ns)
-            case SetMode(_, mode):
-                self._mode = mode
-            case Steer(_, knob, value):
-                self._steering = turned(self._steering, knob, value)
-        self._news |= step.heard is not None
-        self._look(step.now_ns)
+        self._news = True
 
     def _give(self, event: Played) -> None:
         if isinstance(event, NoteOn | NoteOff):
             self._plan.add(event)
         elif isinstance(event, Yield):
             self._plan.drop()
-            self._answering = False
         elif isinstance(event, Revise):
             self._plan.drop(event.time_ns)
-        elif isinstance(event, TurnBegins):
-            self._answering = True
-            self._heard_ns = -YOURS_NS
         elif isinstance(event, Retime):
             self._line = event.timeline if event.timeline.metric else None
+        self._news = True
 
     def _sent(self, sent: Sent) -> None:
         event = wire.meaning(sent.message, sent.sent_ns)
@@ -192,33 +178,42 @@ class Onlooker:
             self._improv.begin(event.pitch, event.time_ns)
         elif isinstance(event, NoteOff):
             self._improv.end(event.pitch, event.time_ns)
+        self._news = True
 
     def _fall_silent(self, now_ns: int) -> None:
         self._plan.drop()
         self._improv.end_all(now_ns)
-        self._answering = False
         self._news = True
 
+    # What changes by itself, or elsewhere
+
     def _look(self, now_ns: int) -> None:
-        """What changes by itself, or elsewhere."""
         if now_ns >= self._figures_ns:
             self._figures_ns = now_ns + FIGURES_EVERY_NS
             self._measure()
+        engine = self._engine
+        if engine.playing and IMPROV not in self._state.parts:  # the turn goes over
+            self._heard_ns = now_ns - YOURS_NS
         yours = bool(self._you.sounding) or now_ns - self._heard_ns < YOURS_NS
-        parts = (*([YOU] if yours else []), *([IMPROV] if self._answering else []))
-        seen = parts, self._told()
-        if seen != (self._parts, self._said):
-            self._parts, self._said = seen
-            self._news = True
+        parts = ((YOU, yours), (IMPROV, engine.playing))
+        states = (("muted", engine.muted), ("loop", engine.looping), ("frozen", engine.freezing))
+        state = _State(_those(parts), engine.mode, _those(states), engine.steering, self._said())
+        if state != self._state:
+            self._state, self._news = state, True
 
     def _measure(self) -> None:
         tally = self._tally()
         tempo = tally.onsets.tempo() if self._line is None else None
         guess = None if tempo is None or tempo.confidence < LEAST_CONFIDENCE else (tempo.bpm, tempo.confidence)
-        seen = Timing(_p99(tally.lateness), _p99(tally.steps)), guess
-        if seen != (self._timing, self._guess):
-            self._timing, self._guess = seen
+        figures = Timing(_p99(tally.lateness), _p99(tally.steps)), guess
+        if figures != (self._timing, self._guess):
+            self._timing, self._guess = figures
             self._news = True
+
+
+def _those(named: Iterable[tuple[T, bool]]) -> tuple[T, ...]:
+    """Of which it is so."""
+    return tuple(name for name, so in named if so)
 
 
 def _p99(times: Histogram) -> float | None:

@@ -58,6 +58,7 @@ class Snapshot(NamedTuple):
     line: Timeline | None  # while a beat runs
     guess: tuple[float, float] | None  # the tempo of free playing, and how far that is to be trusted, 0 to 1
     mode: str
+    states: tuple[str, ...]  # what else is so: `loop`, `frozen`
     knobs: tuple[Knob, ...]
     timing: Timing
     said: tuple[Said, ...]
@@ -76,6 +77,7 @@ def unpack(line: bytes) -> Snapshot:
         strokes=tuple(Stroke(*stroke) for stroke in values.strokes),
         line=None if beat is None else Timeline(*beat)._replace(metre=(beat[5][0], beat[5][1])),
         guess=None if values.guess is None else (values.guess[0], values.guess[1]),
+        states=tuple(values.states),
         knobs=tuple(Knob(*knob) for knob in values.knobs),
         timing=Timing(*values.timing),
         said=tuple(Said(*said) for said in values.said),
