@@ -13,7 +13,6 @@ import contextlib
 import json
 import os
 import random
-import re
 import signal
 import subprocess
 import sys
@@ -35,11 +34,10 @@ from improv.music.events import NoteOn
 from improv.net import codec, weights
 from improv.net.memory import NO_RUNS, Memory, mixed
 from improv.net.stepper import GRAPHS, Stepper
-from tests import bench_duet, bench_knobs, bench_time, jack
+from tests import bench_duet, bench_knobs, bench_time, bench_view, jack
 from tests.figures import Figure, Section, both
 from tests.jack import Daemon, Env, Phrase, Player, loads
 from tests.observer import Stamped, sound
-from tests.terminal import INTERRUPT, Terminal
 
 WEIGHTS = "open"  # the shipped ones: the figures are about them
 ROUNDS = 6  # what is compared takes turns, so that both meet the same weather
@@ -58,7 +56,6 @@ CHORDS = (), (55,), (48, 55, 64)  # beside its first note
 SILENCE_S = 0.3  # after which a phrase is over, where the decision itself is measured
 LOOP_MESSAGES = 200  # a round
 SETTLE_S = 0.1
-SEEN_PHRASES, SEEN_SESSIONS = 8, 5
 LOST_S = 3.0  # what has not come back by then is lost
 TURN_CC = 67
 PRESS: Phrase = [(0.0, (0xB0, TURN_CC, 127)), (0.0, (0xB0, TURN_CC, 0))]
@@ -418,36 +415,6 @@ def _joined(one: Loop, other: Loop) -> Loop:
     return Loop(one.took_ms + other.took_ms, one.lost + other.lost)
 
 
-# The view
-
-
-def steps_ms(env: Env) -> tuple[float, float]:
-    """p99 of a step of the engine, without the view and with it: two sessions at once, which hear and play the same."""
-    listen = [sys.executable, "-m", "improv", "listen", "--in", "stage", "--out", "synth", "--random-seed", "1"]
-    with Player(env, "--virtual", "--to", "stage", "--from", "synth") as player, contextlib.ExitStack() as ends:
-        terminals = [ends.enter_context(Terminal()) for _ in range(2)]
-        sessions = [on.start([*listen, *flags], env) for on, flags in zip(terminals, (["--plain"], []), strict=True)]
-        assert all(terminal.wait(lambda text: "listening" in text) for terminal in terminals)
-        for _ in range(SEEN_PHRASES):
-            ended_ns = player.play(even_line(16, SIXTEENTHS_S))[-1].time_ns
-            player.wait_for_notes(2, 2, ended_ns)
-            player.wait_for_quiet(1.0, 10.0)
-        for terminal, session in zip(terminals, sessions, strict=True):
-            terminal.press(INTERRUPT)
-            session.wait(10)
-            assert terminal.wait(lambda text: " p99, " in text)
-    told = [re.findall(r"a step of the engine took .* (\S+) p99", terminal.text) for terminal in terminals]
-    return float(told[0][0]), float(told[1][0])
-
-
-def seen(env: Env) -> Section:
-    plain, drawn = zip(*(steps_ms(env) for _ in range(SEEN_SESSIONS)), strict=True)
-    yield Figure("a step of the engine, p99, --plain", percentile(plain, 0.5), "ms")
-    yield Figure("the same at the same time with the view", percentile(drawn, 0.5), "ms")
-    ratios = [beside / without for without, beside in zip(plain, drawn, strict=True)]
-    yield Figure(f"with the view over without, median of {SEEN_SESSIONS} sessions", percentile(ratios, 0.5), "x", 1.2)
-
-
 LIVE: tuple[tuple[str, Callable[[Env], Section]], ...] = (
     ("start-up", start_up),
     ("memory and rest", footprint),
@@ -456,7 +423,6 @@ LIVE: tuple[tuple[str, Callable[[Env], Section]], ...] = (
     ("the yield", yielding),
     ("a duet", bench_duet.duet),
     ("thru", thru),
-    ("the view", seen),
     *bench_time.SECTIONS,
 )
 
@@ -468,6 +434,8 @@ def measure() -> Iterator[Figure]:
     yield from remembering()
     print("steering", flush=True)
     yield from bench_knobs.steering(WEIGHTS)
+    print("the view", flush=True)
+    yield from bench_view.seen(WEIGHTS)
     try:
         with jack.server() as env:
             for title, section in LIVE:

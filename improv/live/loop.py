@@ -125,7 +125,7 @@ class Loop:
                 for heard in self._late(now):
                     self._step(heard)
             due = until = _sooner(self._beat_ns + HEARTBEAT_NS, self._engine.deadline())
-            for show in self._shows:
+            for show in self._shows if due > now else ():
                 until = _sooner(until, show(now))
             with contextlib.suppress(queue.Empty):
                 return self._inbox.get(timeout=(until - now) / 1e9) if until > now else self._inbox.get_nowait()

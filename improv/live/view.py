@@ -23,7 +23,7 @@ from improv.music.timeline import NS
 
 EVERY_NS = NS // 15  # no two pictures are nearer
 PIECE = 1 << 16  # bytes
-NICE = 10  # whoever plays goes first
+NICE = 19  # everybody else goes first
 
 
 class Picture:
