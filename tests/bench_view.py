@@ -59,7 +59,7 @@ def seen(name: str) -> Section:
     outlet = ThreadOutlet(lambda message: None, inbox.put)
     tallies = [Tally(), Tally()]
     with _view() as put:
-        onlooker = Onlooker(engine, "answer", lambda: loop.tally, lambda: (), put)
+        onlooker = Onlooker(engine, lambda: loop.tally, lambda: (), put)
 
         def show(now: int) -> int | None:
             return onlooker.show(now) if loop.tally is tallies[SEEN] else None

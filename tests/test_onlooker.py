@@ -24,6 +24,7 @@ from improv.music.events import (
     Panic,
     Played,
     Retime,
+    Revise,
     TurnBegins,
     Yield,
 )
@@ -41,7 +42,8 @@ class Standing:
     """How things stand in an engine."""
 
     def __init__(self) -> None:
-        self.playing = self.looping = self.freezing = False
+        self.playing = self.muted = self.looping = self.freezing = False
+        self.mode = "call"
         self.steering = Steering()
 
 
@@ -55,7 +57,7 @@ class Audience:
         self.tally = Tally()
         self.told: tuple[Said, ...] = ()
         tally, told = lambda: self.tally, lambda: self.told
-        self.onlooker = Onlooker(self.engine, "answer", tally, told, self._put)
+        self.onlooker = Onlooker(self.engine, tally, told, self._put)
 
     def _put(self, packed: bytes) -> bool:
         if not self.lags:
@@ -120,6 +122,13 @@ def test_whose_turn_it_is() -> None:
     assert audience.at(20 * NS).parts == ()
 
 
+def test_what_is_planned_anew_is_seen_anew() -> None:
+    audience = Audience()
+    notes = [NoteOn(n * NS, 70 + n, 64) for n in range(1, 5)]
+    audience.take(Gave((TurnBegins(NS), *notes)), Gave((Revise(2 * NS), NoteOn(3 * NS, 80, 64))))
+    assert [stroke.pitch for stroke in audience.at(NS).strokes] == [71, 72, 80]
+
+
 def test_after_a_silence_or_a_panic_nothing_sounds() -> None:
     for end in (Silence(3 * NS), heard(Panic(3 * NS))):
         audience = Audience()
@@ -141,10 +150,11 @@ def test_the_beat_the_knobs_the_states_and_the_lines_are_told() -> None:
     audience = Audience()
     audience.take(Gave((Retime(NS, LINE),)))
     audience.engine.steering = Steering(temperature=4.0, style="pop", register=5)
-    audience.engine.freezing = True
+    audience.engine.mode = "duet"
+    audience.engine.muted = audience.engine.freezing = True
     audience.told = (Said("the clock's ticks stay away", True),)
     seen = audience.at(NS)
-    assert (seen.line, seen.mode, seen.states, seen.said) == (LINE, "answer", ("frozen",), audience.told)
+    assert (seen.line, seen.mode, seen.states, seen.said) == (LINE, "duet", ("muted", "frozen"), audience.told)
     assert {Knob("temperature", 4.0, 1.0), Knob("style", "pop"), Knob("register", 5)} < set(seen.knobs)
     audience.take(Gave((Retime(2 * NS, Timeline()),)))
     assert audience.at(2 * NS).line is None

@@ -202,7 +202,7 @@ class _Session:
                 shows.append(self._lamps.show)
             if not settings.plain and can_draw():
                 self._screen = screen = Screen(wiring.bill(settings, card.name), terminal)
-                seen = self._onlooker(engine, terminal, screen)
+                seen = Onlooker(engine, lambda: self._loop.tally, lambda: terminal.last, screen.put)
                 keepers.append(seen.take)
                 shows.append(seen.show)
             channels, tell, late = settings.channels, self._played.put, self._hands.late
@@ -213,9 +213,6 @@ class _Session:
         except BaseException:
             self._outlet.close()
             raise
-
-    def _onlooker(self, engine: Engine, terminal: Terminal, screen: Screen) -> Onlooker:
-        return Onlooker(engine, lambda: self._loop.tally, lambda: terminal.last, screen.put)
 
     def _open(self, ends: contextlib.ExitStack) -> Iterator[Plug]:
         """The player's port, and where the beat comes from."""
