@@ -241,7 +241,10 @@ TOGETHER = [
     ),
     ("controls: {clock_offset: 0, out_latency: 0}", "`controls.clock_offset` and `controls.out_latency` are both"),
     ("zone: {side: below, split: 21}", "`zone.split` is 21, and there is nothing below it"),
-    ("{zone: {side: above, split: 90}, belts: {highest: 84}}", "there is nothing above it from"),
+    (
+        "{zone: {side: above, split: 90}, belts: {highest: 84}}",
+        "`zone.split` is 90, and there is nothing above it from",
+    ),
 ]
 
 
