@@ -633,7 +633,8 @@ class Engine:
             self._trade.hand_over(self.line)
         self._rest(now)
         self._asked, self._next_turn = self._next_turn, None
-        return []
+        # What was planned anew while the outlet lagged may have lost the end of a note.
+        return [Yield(now, RELEASE_NS)] if self._beside else []
 
     def _bars_over(self, now: int) -> list[Played]:
         """The player's bars begin on the line, though the answer was late and has not ended."""

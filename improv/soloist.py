@@ -353,9 +353,9 @@ class Soloist:
         if own:
             ending = part.token._replace(what=codec.OFF + part.pitch, velocity=codec.NO_VELOCITY)
             ahead.insert(place, Part(part.position, ending, own=True))
-            ended.append(NoteOff(line.time_ns(part.position + self._lag_ticks), part.pitch))
+            ended.append(NoteOff(line.time_ns(part.position), part.pitch))
         if any(later.on and later.position <= settled for later in clashing):  # it is too late to take that back
-            ended.append(NoteOff(line.time_ns(settled + self._lag_ticks), part.pitch))
+            ended.append(NoteOff(line.time_ns(settled), part.pitch))
         return ended
 
     def read_on(self, line: Timeline, latency_ns: int) -> Planned:

@@ -648,3 +648,18 @@ def test_every_note_is_ended_and_none_is_lost(steps: list[tuple[str, int, int, i
     assert sounding(stage.sent) == NOTHING and not stage.schedule.book.sounding
     assert stage.put == stage.struck + stage.thinned + stage.excused
     assert stage.queued_offs == stage.ended + stage.dropped_offs
+
+
+def test_what_is_planned_anew_is_so_from_a_place_of_the_beat() -> None:
+    """A note that began before the slower tempo was told of began after the moment from which all is planned anew."""
+    schedule = Schedule()
+    schedule.retime(Timeline(120.0, 0, metric=True), False, 0)
+    for time_ms, pitch in ((100, 60), (400, 61), (800, 62)):
+        schedule.put(time_ms * MS, MACHINE, on(pitch))
+        schedule.put((time_ms + 50) * MS if pitch == 60 else NS, MACHINE, off(pitch))
+    while (due := schedule.pop(400 * MS)) is not None:
+        schedule.book.enter(due.owner, due.message)
+    slower = Timeline(60.0, 300 * MS, 0.6, metric=True)  # beat 0.8, of the second note, is now at 500 ms
+    schedule.retime(slower, False, 410 * MS)
+    assert schedule.revise(490 * MS) == [off(61)]
+    assert schedule.deadline() is None

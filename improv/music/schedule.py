@@ -8,7 +8,7 @@ from itertools import count
 from typing import NamedTuple
 
 from improv.music.events import Late
-from improv.music.timeline import TICKS_PER_BEAT, Timeline
+from improv.music.timeline import ROUNDING, TICKS_PER_BEAT, Timeline
 
 NOTE_OFF, NOTE_ON, CONTROL = 0x80, 0x90, 0xB0
 SUSTAIN, ALL_SOUND_OFF, ALL_NOTES_OFF = 64, 120, 123
@@ -143,7 +143,7 @@ class Schedule:
         self._turn_ns = turn_ns
         self._lag_ticks = 0.0
         self._lag_of: dict[Note, float] = {}  # of each note that began: its end is as much later
-        self._begun_ns: dict[Note, int] = {}  # when each began
+        self._begun_at: dict[Note, float] = {}  # where each began, in ticks
         self._given_up = False
 
     def put(self, due_ns: int, owner: int, message: bytes) -> None:
@@ -188,9 +188,9 @@ class Schedule:
             return None
         due = self._queue.pop(0)
         if is_note_on(due.message):
-            self._begun_ns[due.note] = due.due_ns
+            self._begun_at[due.note] = self._line.position(due.due_ns)
         elif is_note_off(due.message):
-            self._begun_ns.pop(due.note, None)
+            self._begun_at.pop(due.note, None)
         return due
 
     def retime(self, line: Timeline, jump: bool, now: int) -> None:
@@ -280,7 +280,8 @@ class Schedule:
         What else sounds ends when it is told to.
         """
         self._queue = [due for due in self._queue if due.owner != MACHINE or due.due_ns <= from_ns]
-        begun = [note for note, due_ns in self._begun_ns.items() if note[0] == MACHINE and due_ns > from_ns]
+        from_ = self._line.position(from_ns) + ROUNDING  # not in time: of a new tempo it may have been told late
+        begun = [note for note, position in self._begun_at.items() if note[0] == MACHINE and position > from_]
         ends = [(owner, bytes((NOTE_OFF | channel, pitch, 0))) for owner, channel, pitch in begun]
         return [message for owner, end in ends for message in self.book.enter(owner, end)]
 
