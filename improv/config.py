@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from improv import door, shipped
-from improv.engine import Musicianship, Time
 from improv.errors import BadInput
 from improv.music import steering, trigger
 from improv.music.belts import Belts
 from improv.music.grid import Grid
 from improv.music.hands import KNOBS
+from improv.music.musicianship import Musicianship, Time
 from improv.music.steering import Steering
 from improv.music.trigger import CONTROLLER, Trigger
 from improv.music.turns import MODES, TurnRules

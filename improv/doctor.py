@@ -15,13 +15,14 @@ from typing import Any
 from improv import child
 from improv.clock import now_ns
 from improv.config import Settings
-from improv.engine import Engine, Musicianship
+from improv.engine import Engine
 from improv.live.loop import Inbox, Loop, Quit, be_prompt
 from improv.live.tally import Histogram, Tally, percentile
 from improv.midi import ports, wire
 from improv.midi.frames import PLAY, TURN, Frame, Report, Sent
 from improv.midi.outlet import ProcessOutlet, Target, ThreadOutlet
 from improv.music.events import NoteOff, NoteOn
+from improv.music.musicianship import Musicianship
 from improv.music.steering import Steering
 from improv.music.timeline import Timeline
 from improv.music.turns import TurnRules

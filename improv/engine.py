@@ -13,17 +13,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import NamedTuple
 
 from improv.music import scale
 from improv.music.answer import Turn
-from improv.music.belts import Belts
-from improv.music.company import Company
 from improv.music.conductor import Change, Conductor
 from improv.music.cue import LEAD_NS, Cue
-from improv.music.damper import Damper, Sounding
+from improv.music.damper import Sounding
+from improv.music.ear import Ear
 from improv.music.events import (
     AnotherTake,
     Ask,
@@ -51,23 +49,20 @@ from improv.music.events import (
     VaryThat,
     Yield,
 )
-from improv.music.grid import Grid
 from improv.music.looper import Looper
+from improv.music.musicianship import Musicianship
 from improv.music.mute import Muting
 from improv.music.scale import Scale
 from improv.music.steering import INFERRED, Steering, turned
 from improv.music.timeline import NS, TICKS_PER_BEAT, Timeline
-from improv.music.tonality import Tonality
 from improv.music.trade import Trade
-from improv.music.turns import Listener, Phrase, TurnRules
-from improv.music.zone import Range, Zone
+from improv.music.turns import Phrase
 from improv.net.hearing import Hearing
 from improv.net.stream import Net, Reader
 from improv.soloist import Soloist
 from improv.takes import NOTHING, Again, Moment, Takes
 
 Act = Callable[[int], list[Played]]
-PLAIN = Steering(temperature=1.0, top_p=1.0, memory=0.0)  # what the network says, nothing added
 
 RELEASE_NS = 50_000_000  # what sounds when the player comes in overlaps with his note by so much, as in legato
 
@@ -86,35 +81,6 @@ class Broken(NamedTuple):
     left_ns: int
 
 
-@dataclass(frozen=True)
-class Time:
-    """Where the beat comes from, how answers keep to it, and how turns are taken in it."""
-
-    source: str = "internal"  # `internal`, `midi` or `link`
-    bpm: float | None = None  # of the internal clock, from the first note on; None: free time
-    metre: tuple[int, int] = (4, 4)
-    offset_ns: int = 0  # the beat is so much later than the clock says
-    enter: str = "beat"  # an answer begins on the next `bar` or `beat`, or `now`
-    grid: Grid = field(default_factory=Grid)
-    mode: str = "call"  # how turns are taken, one of `turns.MODES`
-    bars: int = 4  # of each turn, in `trade`
-
-
-@dataclass(frozen=True)
-class Musicianship:
-    """Every musical setting of the engine."""
-
-    steering: Steering = PLAIN
-    turns: TurnRules = field(default_factory=TurnRules)
-    time: Time = field(default_factory=Time)
-    out_latency_ns: int = 0  # what is played is sent so much before its time
-    belts: Belts = field(default_factory=Belts)
-    zone: Zone = field(default_factory=Zone)
-    forget_s: float = 30.0  # of silence, then the network starts afresh
-    listens_for_the_end: bool = True  # False: answers only when asked (`Ask`), and at once
-    seed: int = 0
-
-
 class Engine:
     def __init__(self, net: Net, musicianship: Musicianship = Musicianship(), remembered: bytes = b"") -> None:
         """`remembered` is what another session's memory held (`remembered`)."""
@@ -125,10 +91,8 @@ class Engine:
         self._cue = Cue(time.enter, time.grid, live, longest_ns, musicianship.out_latency_ns)
         self._mode = time.mode
         self._trade = self._trade_in(self._mode)
-        self._company, self._range, self._mute = Company(), Range(musicianship.zone), Muting()
-        self._damper = Damper()
-        self._listener = Listener(musicianship.turns)
-        self._tonality = Tonality()
+        self._mute = Muting()
+        self._ear = Ear(musicianship)
         self._hearing = Hearing()
         self._meanwhile: list[Sounding] = []  # what the network is to hear once its answer is over
         self._soloist = Soloist(Reader(net, musicianship.steering, remembered), musicianship.belts)
@@ -145,7 +109,7 @@ class Engine:
         self._broken: Broken | None = None
         self._now = 0
         self._since_ns = 0  # nothing more is decided for before then
-        self._active_ns = 0  # when something was last heard or played
+        self._rested_ns = 0  # when an answer was last over
         self.answers = 0
 
     def step(self, now: int, event: Heard | None = None) -> list[Played]:
@@ -270,7 +234,7 @@ class Engine:
         if line is None:
             return None
         if self._mode == "duet":
-            return self._listener.deadline()
+            return self._ear.over_ns()
         if self._playing or self._looper.on:
             return None
         if self._asked is not None:
@@ -280,7 +244,7 @@ class Engine:
         end_beat = self._trade.end_beat(line)
         if end_beat is not None:
             return max(self._cue.before_ns(end_beat, line), self._since_ns)
-        silent_ns = self._listener.deadline(interrupts=self._broken is not None)
+        silent_ns = self._ear.over_ns(interrupts=self._broken is not None)
         return None if silent_ns is None else self._cue.decision_ns(max(silent_ns, self._since_ns), line)
 
     def _joins_ns(self) -> int | None:
@@ -288,7 +252,7 @@ class Engine:
         line = self.line
         if self._mode != "duet" or line is None or self._playing or self._mute.on:
             return None
-        from_ns = self._company.joins_ns if self._asked is None else self._asked.time_ns
+        from_ns = self._ear.joins_ns if self._asked is None else self._asked.time_ns
         return None if from_ns is None else self._cue.decision_ns(max(from_ns, self._since_ns), line)
 
     def _mute_changes_ns(self) -> int | None:
@@ -312,11 +276,11 @@ class Engine:
         return None if due_ns is None else due_ns - self._cue.latency_ns
 
     def _forget_ns(self) -> int | None:
-        if self._soloist.stream is None or not self.resting or self._damper.held or self._tick_ends_ns() is not None:
+        if self._soloist.stream is None or not self.resting or self._ear.holds or self._tick_ends_ns() is not None:
             return None
         if self._takes.freezing:
             return None
-        return self._active_ns + round(self._settings.forget_s * NS)
+        return max(self._ear.active_ns, self._rested_ns) + round(self._settings.forget_s * NS)
 
     # What is heard
 
@@ -325,10 +289,9 @@ class Engine:
             case NoteOn():
                 return self._hear_note(event)
             case NoteOff() | Pedal():
-                self._hear_player(event)
+                self._take(self._ear.hear(event, self._position(event.time_ns)))
             case InputLost(time_ns):
-                self._take(self._damper.lift(time_ns))
-                self._changed(time_ns)
+                self._take(self._ear.lift(time_ns, self._position(time_ns)))
             case Ask():
                 return self._ask(event)
             case Panic(time_ns):
@@ -350,7 +313,7 @@ class Engine:
             case Undo(time_ns):
                 return self._undo(time_ns)
             case Freeze():
-                self._takes.freeze(in_phrase=self._listener.phrase() is not None)
+                self._takes.freeze(in_phrase=self._ear.phrase is not None)
             case LoopThat(time_ns):
                 return self._loop_that(time_ns)
             case VaryThat(time_ns):
@@ -369,7 +332,8 @@ class Engine:
         yields = not (self._trade.machine_plays or self._looper.on or self._beside)
         if self._playing and yields:
             if note.time_ns <= self._chord_until_ns:
-                self._hear_player(note)
+                self._take(self._ear.hear(note, self._position(note.time_ns)))
+                self._follow_key()
                 return played
             broken = self._broken_off(note.time_ns)
             played += self._yield(note.time_ns, release_ns=RELEASE_NS)
@@ -379,13 +343,11 @@ class Engine:
         if self._trade.hears(line, note.time_ns) and not (self._playing and self._looper.on):
             if isinstance(self._asked, Again):
                 self._asked = None
-            if not self._playing and self._listener.phrase() is None:
-                self._take(self._damper.damp(note.time_ns))
+            if not self._playing and self._ear.phrase is None:
+                self._take(self._ear.damp(note.time_ns))
                 self._begin_knowing(note.time_ns)
-            self._hear_player(note)
-            self._listener.note(note.time_ns, note.pitch, self._damper.voices, line.position(note.time_ns))
-            self._company.hear(note.time_ns)
-            self._range.hear(note.time_ns, note.pitch)
+            self._take(self._ear.note(note, line.position(note.time_ns)))
+            self._follow_key()
         return played
 
     def _broken_off(self, time_ns: int) -> Broken | None:
@@ -396,19 +358,12 @@ class Engine:
         left_ns = line.time_ns(answer.turn.end) - time_ns
         return Broken(again, left_ns) if left_ns > answer.turn.manner.spacing_ns else None
 
-    def _hear_player(self, event: NoteOn | NoteOff | Pedal) -> None:
-        if self._damper.moves(event):
-            self._active_ns = event.time_ns
-            self._take(self._damper.hear(event))
-            self._changed(event.time_ns)
-        if isinstance(event, NoteOn):
-            self._tonality.note(event.time_ns, event.pitch)
-            if self._steering.key == INFERRED:
-                self._steer(self._steering)
+    def _position(self, time_ns: int) -> float:
+        return 0.0 if self.line is None else self.line.position(time_ns)
 
-    def _changed(self, time_ns: int) -> None:
-        position = 0.0 if self.line is None else self.line.position(time_ns)
-        self._listener.changed(time_ns, self._damper.held, position)
+    def _follow_key(self) -> None:
+        if self._steering.key == INFERRED:
+            self._steer(self._steering)
 
     def _take(self, sounding: list[Sounding]) -> None:
         if self._playing and not self._beside:
@@ -421,7 +376,8 @@ class Engine:
         assert self.line is not None
         unread = self._hearing.unread
         if self._soloist.answer is not None and unread:
-            self._leave_room()
+            if self._mode == "duet":
+                self._soloist.keep_to(self._ear.room)
             beside = [self._soloist.overhear(token, self.line, self._cue.latency_ns) for token in unread]
             unread.clear()
             return [event for events in beside for event in events]
@@ -429,11 +385,6 @@ class Engine:
             return [*self._soloist.read_on(self.line, self._cue.latency_ns)]
         self._soloist.hear(unread.popleft(), self.line)
         return []
-
-    def _leave_room(self) -> None:
-        belts = self._settings.belts
-        if self._mode == "duet":
-            self._soloist.keep_to(self._range.left(belts.lowest, belts.highest))
 
     def _end_tick(self, now: int) -> list[Played]:
         self._hearing.end_tick()
@@ -451,7 +402,7 @@ class Engine:
         """To which its notes are to belong."""
         key = self._steering.key
         if key == INFERRED:
-            return self._tonality.scale()
+            return self._ear.scale
         return None if key is None else scale.named(key)
 
     # The beat
@@ -493,7 +444,7 @@ class Engine:
 
     def _panic(self, time_ns: int) -> list[Played]:
         """Whatever was under way is over, on both sides."""
-        self._take(self._damper.lift(time_ns))
+        self._take(self._ear.lift(time_ns, self._position(time_ns)))
         self._begin_phrase(time_ns, sits_out=True)
         return self._yield(time_ns)
 
@@ -502,17 +453,17 @@ class Engine:
         if self._mode == "duet":
             return self._fall_out(now)
         ask, self._asked = self._asked, None
-        broken, self._broken = self._broken if self._listener.brushed else None, None
-        phrase, line = self._listener.phrase(), self.line
+        broken, self._broken = self._broken if self._ear.brushed else None, None
+        phrase, line = self._ear.phrase, self.line
         assert line is not None
-        self._chord_until_ns = self._listener.chord_until_ns
+        self._chord_until_ns = self._ear.chord_until_ns
         self._begin_phrase(now)
         again = ask if isinstance(ask, Again) else Again(now, phrase)
         if isinstance(ask, Again):
             self._turn = self._turn_again(now, again, line)
         elif ask is None and self._trade.end_beat(line) is not None:
             self._turn = self._trade_turn(now, phrase, line)
-        elif ask is not None or (phrase is not None and self._listener.deserves_answer(phrase)):
+        elif ask is not None or (phrase is not None and self._ear.deserves_answer(phrase)):
             turn = self._cue.turn(now, phrase, ask or Ask(now), line, self._steering.length)
             self._turn = turn.endless() if self._mode == "continue" else turn
         elif broken is not None:  # by a brush of the keys: it goes on
@@ -528,10 +479,7 @@ class Engine:
         return []
 
     def _begin_phrase(self, now: int, sits_out: bool = False) -> None:
-        """What the player still holds counts as released: his later note-offs change nothing."""
-        self._take(self._damper.waive(now))
-        self._listener.begin()
-        self._company.part(sits_out)
+        self._take(self._ear.begin_phrase(now, sits_out))
 
     def _trade_turn(self, now: int, phrase: Phrase | None, line: Timeline) -> Turn | None:
         """The machine's bars; None: the player was silent in his."""
@@ -585,7 +533,7 @@ class Engine:
 
     def _join(self, now: int) -> list[Played]:
         """The machine comes in beside the player."""
-        line, phrase = self.line, self._listener.phrase()
+        line, phrase = self.line, self._ear.phrase
         assert line is not None
         self._asked = None
         self._turn = self._cue.turn(now, phrase, Ask(now), line).endless()
@@ -601,8 +549,8 @@ class Engine:
         turn, self._turn = self._turn, None
         assert turn is not None and self.line is not None
         self._takes.read(self._soloist.known(), self._hearing.copy())
-        zone = self._range.left(self._settings.belts.lowest, self._settings.belts.highest)
-        played = self._soloist.begin(turn, self._dice, self.line, zone if self._mode == "duet" else None)
+        zone = self._ear.room if self._mode == "duet" else None
+        played = self._soloist.begin(turn, self._dice, self.line, zone)
         for good in self._marks:
             self._soloist.mark(good)
         self._marks.clear()
@@ -697,7 +645,7 @@ class Engine:
     @property
     def _again(self) -> Again | None:
         """What asks for another answer; None: the player has played since the last, or there is one to come."""
-        return self._takes.again if self._asked is None and self._listener.phrase() is None else None
+        return self._takes.again if self._asked is None and self._ear.phrase is None else None
 
     def _another(self, time_ns: int) -> list[Played]:
         """The last answer never was; there will be another to the same phrase, with fresh dice. Beside the player, what
@@ -768,7 +716,7 @@ class Engine:
         played = self._end_all(time_ns)
         self._looper.forget()
         self._takes.forget()
-        self._tonality = Tonality()
+        self._ear.forget()
         self._steer(self._steering)
         self._return_to(Moment(NOTHING, Hearing()), time_ns)
         return played
@@ -781,14 +729,14 @@ class Engine:
 
     def _rest(self, time_ns: int) -> None:
         """The answer is over: the network hears that its notes end, and what the player did meanwhile."""
-        self._active_ns = self._since_ns = time_ns
+        self._rested_ns = self._since_ns = time_ns
         self._hearing.end(self._soloist.last_tick)
         self._take([NoteOff(time_ns, pitch) for pitch in self._soloist.own])
         self._hear_meanwhile()
 
     def _hear_meanwhile(self) -> None:
         meanwhile, self._meanwhile = self._meanwhile, []
-        if meanwhile and self._listener.phrase() is not None:  # it begins with a pick-up
+        if meanwhile and self._ear.phrase is not None:  # it begins with a pick-up
             self._begin_knowing(meanwhile[0].time_ns)
         self._take(meanwhile)
 

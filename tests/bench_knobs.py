@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from improv.engine import PLAIN, Engine, Musicianship
+from improv.engine import Engine
 from improv.live.tally import percentile
 from improv.music.events import Ask, Heard, NoteOff, NoteOn
+from improv.music.musicianship import PLAIN, Musicianship
 from improv.music.steering import Steering
 from improv.music.timeline import NS
 from improv.net.stepper import Stepper

@@ -27,11 +27,11 @@ from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 import yaml
-from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import HealthCheck, Phase, find, given, seed, settings
 from hypothesis import strategies as st
 
 from improv import catalogue, config, door, players, presets, render, replay, shipped, written
-from improv.engine import Engine, Musicianship, Time
+from improv.engine import Engine
 from improv.errors import BadInput
 from improv.midi import ears, files, log, wire
 from improv.midi.frames import PANIC, Frame
@@ -43,6 +43,7 @@ from improv.music.echo import Echo
 from improv.music.events import InputLost, NoteOn
 from improv.music.gate import Gate
 from improv.music.hands import Hands
+from improv.music.musicianship import Musicianship, Time
 from improv.music.schedule import is_note_off, is_note_on
 from improv.music.timeline import NS, Timeline
 from improv.net import codec, graph, memory, weights
@@ -585,8 +586,15 @@ def peak_kb() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform == "darwin" else 1)
 
 
+@cache
+def warm() -> None:
+    """Hypothesis builds its table of characters once, where it finds none on the disk: 200 MB for a moment."""
+    find(st.text(min_size=1), lambda text: True)
+
+
 def run(target: Target, examples: int, dice: int, done: Callable[[int], None] = lambda count: None) -> int:
     """Gives how many examples were tried. Whatever breaks what holds is raised, in its smallest form."""
+    warm()
     tried = 0
     before_kb = peak_kb()
 

@@ -14,12 +14,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from improv.engine import Engine, Musicianship
+from improv.engine import Engine
 from improv.live.loop import Loop
 from improv.midi import log
 from improv.midi.desk import NO_DUTIES, Desk, Duties
 from improv.midi.frames import Frame, Report, Sent
 from improv.music.events import Heard, Late, NoteOff, NoteOn, Played
+from improv.music.musicianship import Musicianship
 from improv.music.schedule import is_note_off, is_note_on
 from improv.music.timeline import NS, TICKS_PER_BEAT, Timeline
 from improv.net import codec

@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "improv.catalogue": {"improv.net"},
     "improv.players": {"improv.net", "improv.door", "improv.errors"},
     "improv.panic": {"improv.midi", "improv.music"},
-    "improv.config": {"improv.engine", "improv.net", "improv.music", "improv.errors", "improv.door", "improv.shipped"},
+    "improv.config": {"improv.music", "improv.errors", "improv.door", "improv.shipped"},
     "improv.presets": {"improv.config", "improv.music", "improv.shipped", "improv.door"},
     "improv.origins": {"improv.config"},
     "improv.together": {"improv.config"},

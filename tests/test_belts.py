@@ -13,12 +13,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from improv.config import Settings
-from improv.engine import Engine, Musicianship, Time
+from improv.engine import Engine
 from improv.midi import files
 from improv.midi.frames import Sent
 from improv.music.belts import Belts, Pace
 from improv.music.events import Ask, Heard, NoteOff, NoteOn, Pedal, Retime, TurnBegins
 from improv.music.grid import Grid
+from improv.music.musicianship import Musicianship, Time
 from improv.music.schedule import is_note_on
 from improv.music.timeline import NS, Timeline
 from improv.net import codec

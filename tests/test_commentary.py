@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from improv.engine import Musicianship, Time
 from improv.live.commentary import Commentary
 from improv.midi import wire
 from improv.midi.frames import Sent
 from improv.midi.log import Gave, Record, Silence, Step
 from improv.music.events import Mark, NoteOff, NoteOn, Retime, Tap, Transport, TurnBegins, Yield
+from improv.music.musicianship import Musicianship, Time
 from improv.music.schedule import is_note_on
 from improv.music.timeline import NS, Timeline
 from tests.nets import lively

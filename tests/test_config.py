@@ -9,9 +9,9 @@ import yaml
 
 from improv import config, shipped
 from improv.config import BadSetting, Settings, override
-from improv.engine import Time
 from improv.music.grid import Grid
 from improv.music.hands import BUTTONS, KNOBS
+from improv.music.musicianship import Time
 from improv.music.steering import Steering
 from improv.music.trigger import Trigger
 from improv.together import check_together

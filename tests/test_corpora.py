@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from improv import shipped
-from improv.engine import Engine, Musicianship
+from improv.engine import Engine
 from improv.midi import files
 from improv.music.events import Heard, Retime
+from improv.music.musicianship import Musicianship
 from improv.net import codec
 from improv.render import perform
 from tests.nets import lively

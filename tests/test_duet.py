@@ -8,7 +8,6 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from improv.engine import Musicianship, Time
 from improv.music.events import (
     AnotherTake,
     Ask,
@@ -25,6 +24,7 @@ from improv.music.events import (
     Yield,
 )
 from improv.music.grid import Grid
+from improv.music.musicianship import Musicianship, Time
 from improv.music.schedule import is_note_on
 from improv.music.timeline import NS, TICKS_PER_BEAT, Timeline
 from improv.music.zone import Range, Zone

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from improv.engine import Engine, Musicianship, Time
+from improv.engine import Engine
 from improv.live.loop import Loop
 from improv.midi import wire
 from improv.midi.ears import Ears
@@ -22,6 +22,7 @@ from improv.music.events import Heard, Late, NoteOff, NoteOn, Played, Retime, Yi
 from improv.music.gate import Gate
 from improv.music.grid import Grid
 from improv.music.hands import Hands
+from improv.music.musicianship import Musicianship, Time
 from improv.music.schedule import is_note_off, is_note_on
 from improv.music.timeline import NS, Timeline
 from tests.nets import lively

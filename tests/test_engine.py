@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from improv.engine import RELEASE_NS, Engine, Musicianship, Time
+from improv.engine import RELEASE_NS, Engine
 from improv.music.belts import Belts
 from improv.music.cue import LEAD_NS
 from improv.music.events import Ask, Heard, InputLost, Late, NoteOff, NoteOn, Pedal, Played, Retime, TurnBegins, Yield
+from improv.music.musicianship import Musicianship, Time
 from improv.music.steering import Steering
 from improv.music.timeline import NS, Timeline
 from improv.net import codec

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from improv.engine import Musicianship, Time
 from improv.midi import wire
 from improv.music.events import Ask, Heard, NoteOff, NoteOn, Panic, Pedal, Retime, TurnBegins, Yield
 from improv.music.gate import Gate
 from improv.music.grid import Grid
+from improv.music.musicianship import Musicianship, Time
 from improv.music.timeline import NS, Timeline
 from improv.net import hearing
 from improv.net.codec import OFF, PITCHES
@@ -115,7 +115,7 @@ def test_what_was_held_is_held_no_longer() -> None:
     stage = Stage(lively(), Musicianship())
     heard: list[Heard] = [Pedal(NS, True), *(NoteOn(NS + n * 100 * MS, 60 + n, 80) for n in range(5)), Panic(3 * NS)]
     show = stage.play(heard, 4 * NS)
-    assert not show.engine._damper.held and not show.sent
+    assert not show.engine._ear.holds and not show.sent
     stage.play([NoteOff(4 * NS, 60), Pedal(4 * NS, False)], 20 * NS)
     assert not show.sent  # what was begun is forgotten: it is owed no answer
     plays_again(stage, 20 * NS)

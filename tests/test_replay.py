@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from improv import recording
 from improv.cli import app
 from improv.config import Settings
-from improv.engine import Engine, Musicianship, Time
+from improv.engine import Engine
 from improv.errors import BadInput
 from improv.midi import files, log
 from improv.midi.log import Gave, Log, Record, Step
@@ -40,6 +40,7 @@ from improv.music.events import (
     Undo,
     VaryThat,
 )
+from improv.music.musicianship import Musicianship, Time
 from improv.music.steering import Steering
 from improv.music.timeline import NS, Timeline
 from improv.net import codec, weights

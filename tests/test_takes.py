@@ -11,7 +11,7 @@ from hypothesis import given as for_all
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from improv.engine import RELEASE_NS, Engine, Musicianship, Time
+from improv.engine import RELEASE_NS, Engine
 from improv.music.answer import Manner, Turn
 from improv.music.cue import LEAD_NS
 from improv.music.events import (
@@ -32,6 +32,7 @@ from improv.music.events import (
 )
 from improv.music.grid import Grid
 from improv.music.looper import Passage
+from improv.music.musicianship import Musicianship, Time
 from improv.music.steering import Steering
 from improv.music.timeline import NS, TICKS_PER_BEAT, Timeline
 from tests.nets import lively

@@ -14,7 +14,6 @@ from hypothesis import given as for_all
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from improv.engine import Musicianship, Time
 from improv.music.cue import LEAD_NS
 from improv.music.events import (
     AnotherTake,
@@ -50,6 +49,7 @@ from improv.music.events import (
     Yield,
 )
 from improv.music.grid import Grid
+from improv.music.musicianship import Musicianship, Time
 from improv.music.timeline import NS, TICKS_PER_BEAT, Timeline
 from improv.music.turns import MODES
 from improv.net import codec

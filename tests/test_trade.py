@@ -14,11 +14,11 @@ from hypothesis import given as for_all
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from improv.engine import Musicianship, Time
 from improv.midi import files
 from improv.music.cue import BEAT_LEAD_NS
 from improv.music.events import Ask, Heard, InputLost, NoteOff, NoteOn, Pedal, Retime, Stop, TurnBegins, Yield
 from improv.music.grid import Grid
+from improv.music.musicianship import Musicianship, Time
 from improv.music.timeline import NS, TICKS_PER_BEAT, Timeline
 from improv.music.trade import Trade
 from improv.net import codec, weights

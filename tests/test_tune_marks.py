@@ -10,10 +10,10 @@ import pytest
 
 pytest.importorskip("tensorflow", reason="needs the train extra")
 
-from improv.engine import Musicianship, Time
 from improv.midi import log
 from improv.midi.recorder import recover
 from improv.music.events import Heard, Mark, NoteOff, NoteOn
+from improv.music.musicianship import Musicianship, Time
 from improv.music.timeline import NS
 from improv.net import codec
 from tests import corpora

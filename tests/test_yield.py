@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from improv.engine import RELEASE_NS, Musicianship
+from improv.engine import RELEASE_NS
 from improv.music.events import Ask, Heard, NoteOff, NoteOn, Panic, TurnBegins
+from improv.music.musicianship import Musicianship
 from improv.music.timeline import NS, Timeline
 from tests.nets import lively
 from tests.stage import NO_FAULTS, Faults, Note, Stage, every, notes, played_on
