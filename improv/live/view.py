@@ -51,10 +51,12 @@ def watch(face: Face, size: Callable[[], tuple[int, int]], draw: Callable[[list[
             snapshot = unpack(lines[-1]) if lines else snapshot
         if woken in ready:
             os.read(woken, PIECE)
+        if snapshot is None:
+            continue
         now = now_ns()
         if ready:
             due_ns = max(now, last_ns + EVERY_NS)
-        if snapshot is not None and due_ns is not None and due_ns <= now:
+        if due_ns is not None and due_ns <= now:
             width, height = size()
             draw(face.lines(snapshot, now, width, height))
             last_ns, due_ns = now, face.next_ns(snapshot, now, width)
