@@ -174,7 +174,8 @@ def test_only_ports_knows_the_driver() -> None:
 @pytest.mark.parametrize(
     ("module", "absent"),
     [
-        ("improv.live.daemon", {"tensorflow", "keras", "matplotlib", "pretty_midi", "scipy", "torch"}),
+        ("improv.live.daemon", {"tensorflow", "keras", "matplotlib", "pretty_midi", "scipy", "torch", "rich"}),
+        ("improv.live.view", {"numpy", "mido", "typer", "yaml", "ai_edge_litert", "rtmidi"}),
         ("improv.midi.outlet", {"numpy", "mido", "typer", "yaml", "ai_edge_litert"}),
         ("improv.cli", {"numpy", "matplotlib", "rtmidi"}),
     ],
