@@ -581,8 +581,7 @@ class Engine:
             self._trade.hand_over(self.line)
         self._rest(now)
         self._asked, self._next_turn = self._next_turn, None
-        # What was planned anew while the outlet lagged may have lost the end of a note.
-        return [Yield(now, RELEASE_NS)] if self._beside else []
+        return []
 
     def _bars_over(self, now: int) -> list[Played]:
         """The player's bars begin on the line, though the answer was late and has not ended."""
@@ -596,15 +595,15 @@ class Engine:
         plays = self._soloist.answer is not None or self._looper.started
         if not plays or self.line is None or late.turn_ns != self._decided_ns:
             return []
-        if late.ended:
-            time_ns = late.time_ns - self._cue.latency_ns
-            played = self._yield(time_ns)
-            self._asked = Ask(time_ns) if self._mode == "continue" else None  # it goes on all the same
-            return played
         self._looper.lag(self.line.ticks(late.shift_ns))
         if self._soloist.answer is not None:
             self._soloist.lag(late, self.line)
-        return []
+        if not late.ended and not (self._beside and self._soloist.lag_ticks > TICKS_PER_BEAT):
+            return []
+        time_ns = late.time_ns - self._cue.latency_ns
+        played = self._yield(time_ns)
+        self._asked = Ask(time_ns) if self._mode == "continue" else None  # it goes on all the same
+        return played
 
     def _yield(self, time_ns: int, before: Timeline | None = None, release_ns: int = 0) -> list[Played]:
         """Give the turn back: what is due later never happens, what sounds is released."""

@@ -92,7 +92,7 @@ class Soloist:
         self._waiting: list[Sound] = []  # in order
         self._struck: dict[int, Struck] = {}  # of each pitch, the last
         self._drawn_from = -math.inf  # the place before which nothing more is planned
-        self._lag_ticks = 0.0  # how much later than planned the rest of the answer sounds,
+        self.lag_ticks = 0.0  # how much later than planned the rest of the answer sounds,
         self._lags_from = math.inf  # from where it was planned on
 
     def hear(self, token: Token, line: Timeline) -> None:
@@ -222,7 +222,7 @@ class Soloist:
             answer.keep_within(zone)
         self._reader.reseed(dice)
         self._waiting, self._struck, self._drawn_from = [], {}, -math.inf
-        self._lag_ticks, self._lags_from = 0.0, math.inf
+        self.lag_ticks, self._lags_from = 0.0, math.inf
         self._tape.clear()
         tick = max(answer.begin_tick, self._begins_from(answer, 0, line))
         # The answer before may have been too fast to leave it any room, and the belts may hold no pitch of the scale.
@@ -248,14 +248,14 @@ class Soloist:
         """When the plan runs short; None: it is whole."""
         if self.answer is None or self.answer.over is not None:
             return None
-        ripe = self._ripe_by(self.answer) + self._lag_ticks
+        ripe = self._ripe_by(self.answer) + self.lag_ticks
         return line.time_ns(ripe - BESIDE_TICKS) if self.beside else line.time_ns(ripe) - AHEAD_NS
 
     def plan(self, now: int, line: Timeline) -> Planned:
         """Decide one more event, or that no more will come. Gives what can sound no sooner any more."""
         answer, stream = self.answer, self.stream
         assert answer is not None and stream is not None
-        self._tape.forget_before(line.position(now - KEPT_NS))
+        self._tape.forget_before(line.position(now - KEPT_NS) - self.lag_ticks)
         self._pace.forget_before(now - KEPT_NS)
         answer.keep_to(line)
         sounding = np.flatnonzero(stream.own).tolist()
@@ -281,7 +281,7 @@ class Soloist:
         """When the answer has been played; None: that is not known yet."""
         if self.answer is None or self.answer.over is None:
             return None
-        return line.time_ns(self.answer.over + self._lag_ticks)
+        return line.time_ns(self.answer.over + self.lag_ticks)
 
     def end(self) -> None:
         """The answer has been played."""
@@ -298,14 +298,14 @@ class Soloist:
         assert answer is not None
         self._pace.take_back(time_ns)
         position = line.position(time_ns)
-        sounded = max(position - self._lag_ticks, min(position, self._lags_from))
+        sounded = max(position - self.lag_ticks, min(position, self._lags_from))
         self.stream = self._tape.wind_back(sounded) or self.stream
         self._never_was(self._tape.drop(sounded))
 
     def lag(self, late: Late, line: Timeline) -> None:
         """The rest of the answer sounds later."""
-        self._lags_from = line.position(late.time_ns - late.late_ns) - self._lag_ticks - ROUNDING
-        self._lag_ticks += line.ticks(late.shift_ns)
+        self._lags_from = line.position(late.time_ns - late.late_ns) - self.lag_ticks - ROUNDING
+        self.lag_ticks += line.ticks(late.shift_ns)
 
     # What the player does beside it
 
@@ -317,7 +317,7 @@ class Soloist:
         """
         answer = self.answer
         assert answer is not None
-        position = token.tick - self._lag_ticks
+        position = token.tick - self.lag_ticks
         part = Part(position, token._replace(tick=answer.tick_at(position)), own=False)
         settled = self._settled(position, line, latency_ns)
         self.stream = self._tape.insert(part, settled) or self.stream
@@ -383,7 +383,7 @@ class Soloist:
     def renew(self, time_ns: int, dice: tuple[int, ...], line: Timeline, latency_ns: int) -> Planned:
         """What was to sound later than a moment from now is planned anew, with other dice."""
         assert self.answer is not None
-        settled = self._settled(line.position(time_ns) - self._lag_ticks, line, latency_ns)
+        settled = self._settled(line.position(time_ns) - self.lag_ticks, line, latency_ns)
         self.stream = self._tape.wind_back(settled) or self.stream
         self._reader.reseed(dice)
         return self._plan_anew(self.answer, settled, line)
@@ -410,7 +410,7 @@ class Soloist:
         return [revise]
 
     def _revise_from(self, settled: float, line: Timeline) -> Revise:
-        return Revise(line.time_ns(settled + self._lag_ticks))
+        return Revise(line.time_ns(settled))
 
     def _never_was(self, dropped: list[Part]) -> None:
         if self._exchange is not None:

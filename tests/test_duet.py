@@ -79,9 +79,7 @@ def test_it_joins_at_the_third_note_and_ends_when_the_player_has() -> None:
     show = stage().play(tune())
     played = onsets_s(show)
     assert 0.5 <= played[0] < 0.6 and 7.5 < max(played) < 10
-    assert len(played) > 30 and show.engine.resting
-    (over,) = given(show, Yield)  # when all has been played
-    assert all(one.sent_ns <= over.time_ns for one in show.sent)
+    assert len(played) > 30 and not given(show, Yield) and show.engine.resting
     assert given(show, TurnBegins) == [TurnBegins(NS + NS // 2, beside=True)]
     notes(show.sent)
 
@@ -115,7 +113,7 @@ def test_another_take_plans_the_rest_anew() -> None:
     plain, other = stage().play(heard), stage().play([*heard, AnotherTake(3 * NS)])
     before = [one for one in plain.sent if one.sent_ns < 3 * NS]
     assert other.sent[: len(before)] == before and other.sent != plain.sent
-    assert len(given(other, TurnBegins)) == 1 and len(given(other, Yield)) == 1  # when it is over
+    assert len(given(other, TurnBegins)) == 1 and not given(other, Yield)
 
 
 # Leaving room
@@ -233,6 +231,19 @@ def test_the_network_reads_both_parts_once_each_in_the_order_in_which_they_sound
 def test_what_is_late_moves_the_rest_and_nothing_is_stuck() -> None:
     show = stage(outlet_stalls=[(4 * NS, 150 * MS)], engine_stalls=[(6 * NS, 400 * MS)]).play(tune())
     assert show.late and show.engine.resting
+    notes(show.sent)
+
+
+@pytest.mark.parametrize("late_ms", [30, 60, 120])
+@pytest.mark.parametrize("time", [DUET, GOES_ON, IN_TIME])
+def test_what_falls_behind_by_a_beat_is_given_up_and_begun_anew(time: Time, late_ms: int) -> None:
+    """On a computer that is far too slow. What was planned for long ago can still be taken back until then."""
+    faults = {"step_ns": late_ms * MS, "engine_late_ns": late_ms * MS, "outlet_late_ns": late_ms * MS}
+    heard = [JOINS, *tune(48), Halt(40 * NS)] if time is IN_TIME else [*tune(48), Halt(40 * NS)]
+    show = stage(time, **faults).play(heard)
+    begun = [event.time_ns for event in given(show, TurnBegins)]
+    behind = [sum(late.shift_ns for late in show.late if late.turn_ns == turn_ns) for turn_ns in begun]
+    assert max(behind) < NS
     notes(show.sent)
 
 

@@ -222,7 +222,9 @@ class Yield(NamedTuple):
 
 
 class Revise(NamedTuple):
-    """Sent by the engine: drop what is planned after this moment; it is planned anew. What sounds goes on."""
+    """Sent by the engine: drop what is planned after this moment, by the plan; it is planned anew. What sounds goes on,
+    and what is late is as late as before.
+    """
 
     time_ns: int
 

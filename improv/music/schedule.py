@@ -27,13 +27,16 @@ ENDS, BEGINS, ENDS_AT_ONCE = range(3)  # in this order at one time; the last: a 
 
 
 class Due(NamedTuple):
-    """Ordered by time; at one time note-offs go first, then as they were put."""
+    """Ordered by time; at one time note-offs go first, then as they were put. `place` is where it was planned, in
+    ticks, however late it is.
+    """
 
     due_ns: int
     rank: int
     number: int
     owner: int
     message: bytes
+    place: float
 
     @property
     def note(self) -> Note:
@@ -143,12 +146,12 @@ class Schedule:
         self._turn_ns = turn_ns
         self._lag_ticks = 0.0
         self._lag_of: dict[Note, float] = {}  # of each note that began: its end is as much later
-        self._begun_at: dict[Note, float] = {}  # where each began, in ticks
+        self._begun_at: dict[Note, float] = {}  # where each was planned to begin
         self._given_up = False
 
     def put(self, due_ns: int, owner: int, message: bytes) -> None:
         note, rank = _note(owner, message), BEGINS
-        on = is_note_on(message)
+        on, place = is_note_on(message), self._line.position(due_ns)
         if owner == MACHINE:
             if on:
                 if self._given_up:
@@ -159,7 +162,7 @@ class Schedule:
             self._end_before(due_ns, note)
         elif is_note_off(message):
             due_ns, rank = self._after_its_begin(due_ns, note)
-        due = Due(due_ns, rank, next(self._number), owner, message)
+        due = Due(due_ns, rank, next(self._number), owner, message, place)
         if not self._is_passed(due):
             insort(self._queue, due)
 
@@ -188,7 +191,7 @@ class Schedule:
             return None
         due = self._queue.pop(0)
         if is_note_on(due.message):
-            self._begun_at[due.note] = self._line.position(due.due_ns)
+            self._begun_at[due.note] = due.place
         elif is_note_off(due.message):
             self._begun_at.pop(due.note, None)
         return due
@@ -272,15 +275,15 @@ class Schedule:
         self._queue = [due for due in self._queue if due.owner != MACHINE]
         for channel, pitch in self.book.hand_on(MACHINE, YIELDING):
             due_ns = min(by_ns, ends_ns.get((MACHINE, channel, pitch), by_ns))
-            insort(self._queue, Due(due_ns, ENDS, next(self._number), YIELDING, _off(channel, pitch)))
+            insort(self._queue, Due(due_ns, ENDS, next(self._number), YIELDING, _off(channel, pitch), 0.0))
         return self.book.release(MACHINE)
 
     def revise(self, from_ns: int) -> list[bytes]:
-        """Forget what the machine was to play after that moment; give what ends what began after it all the same.
-        What else sounds ends when it is told to.
+        """Forget what the machine had planned for after that moment; give what ends what began all the same. What else
+        sounds ends when it is told to. Places are compared, for times depend on the tempo and on how late it is.
         """
-        self._queue = [due for due in self._queue if due.owner != MACHINE or due.due_ns <= from_ns]
-        from_ = self._line.position(from_ns) + ROUNDING  # not in time: of a new tempo it may have been told late
+        from_ = self._line.position(from_ns) + ROUNDING
+        self._queue = [due for due in self._queue if due.owner != MACHINE or due.place <= from_]
         begun = [note for note, position in self._begun_at.items() if note[0] == MACHINE and position > from_]
         ends = [(owner, bytes((NOTE_OFF | channel, pitch, 0))) for owner, channel, pitch in begun]
         return [message for owner, end in ends for message in self.book.enter(owner, end)]
