@@ -381,9 +381,14 @@ def config(config: ConfigFile = None, presets: Presets = None, as_json: Json = F
     """Every setting as it will be, before any flags, and which file or preset set it."""
     with _at_the_door():
         sources = _sources(config, presets)
-        from improv import origins
+        from improv import config as settings
+        from improv import origins, together
 
         said = origins.origins(sources)
+        try:
+            together.check_together(settings.settled(sources))
+        except BadInput as error:
+            print(f"improv: {error}", file=sys.stderr)  # though a flag may mend it
     if as_json:
         print(json.dumps({key: one._asdict() for key, one in said.items()}, indent=2))
         return

@@ -107,6 +107,7 @@ class Engine:
         self._decided_ns = 0
         self._chord_until_ns = 0  # who asks with his last chord may be late with some of it
         self._broken: Broken | None = None
+        self._goes_on = False  # when it is no longer muted
         self._now = 0
         self._since_ns = 0  # nothing more is decided for before then
         self._rested_ns = 0  # when an answer was last over
@@ -303,7 +304,7 @@ class Engine:
             case Halt(time_ns):
                 return self._halt(time_ns)
             case Mute(time_ns):
-                return self._yield(time_ns) if self._mute.press(time_ns, self.line) else []
+                return self._muted(time_ns) if self._mute.press(time_ns, self.line) else []
             case Steer(_, knob, value):
                 self._steer(turned(self._steering, knob, value))
             case ForgetMe(time_ns):
@@ -479,7 +480,7 @@ class Engine:
         return []
 
     def _begin_phrase(self, now: int, sits_out: bool = False) -> None:
-        self._take(self._ear.begin_phrase(now, sits_out))
+        self._take(self._ear.begin_phrase(now, sits_out and self._ear.phrase is not None))
 
     def _trade_turn(self, now: int, phrase: Phrase | None, line: Timeline) -> Turn | None:
         """The machine's bars; None: the player was silent in his."""
@@ -511,18 +512,29 @@ class Engine:
     def _set_mode(self, time_ns: int, mode: str) -> list[Played]:
         """Turns are taken anew; what was under way is over."""
         played = self._yield(time_ns)
+        self._goes_on = False
         self._mode, self._trade = mode, self._trade_in(mode)
         self._soloist.beside = self._beside
         self._begin_phrase(time_ns)
         return played
 
     def _halt(self, time_ns: int) -> list[Played]:
+        self._goes_on = False
         self._begin_phrase(time_ns, sits_out=True)
         return self._yield(time_ns)
 
     def _change_mute(self, now: int) -> list[Played]:
         self._mute.change()
-        return self._yield(now) if self._mute.on else []
+        return self._muted(now)
+
+    def _muted(self, now: int) -> list[Played]:
+        """The mute is on or off now. What goes on until it is stopped goes on after it."""
+        if self._mute.on:
+            self._goes_on = self._mode == "continue" and self._playing
+            return self._yield(now)
+        if self._goes_on:
+            self._asked = Ask(now)
+        return []
 
     def _fall_out(self, now: int) -> list[Played]:
         """The player has fallen silent: what is planned is the end."""
@@ -576,6 +588,8 @@ class Engine:
 
     def _answer_over(self, now: int) -> list[Played]:
         assert self.line is not None
+        if self._soloist.silent:  # nothing is left for it beside the player: it waits for more of him
+            self._ear.wait()
         self._soloist.end()
         if self._trade.machine_plays:
             self._trade.hand_over(self.line)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import copy
+from collections import deque
 from collections.abc import Sequence
 
 from improv.net.codec import Token
-from improv.net.memory import BEST
+from improv.net.memory import BEST, MOST_LEARNT
 
 
 class Exchange:
-    """`phrase` numbers what the memory kept of it; `answer` is what was played, after the token it came after."""
+    """`phrase` numbers what the memory kept of it; `answer` is what was played, after the token it came after;
+    of a long one, the last of it.
+    """
 
     def __init__(self, phrase: range, after: Token) -> None:
         self.phrase = phrase
-        self.answer = [after]
+        self.answer = deque([after], MOST_LEARNT + 1)
         self.regard = 0
 
     def copy(self) -> Exchange:
@@ -28,5 +31,11 @@ class Exchange:
 
     def take_back(self, tokens: Sequence[Token]) -> None:
         """These were planned, and never played."""
-        after, *answer = self.answer
-        self.answer = [after, *(token for token in answer if token not in tokens)]
+        left, kept = set(tokens), list[Token]()
+        while left and len(self.answer) > 1:  # they are the last, or nearly so
+            token = self.answer.pop()
+            if token in left:
+                left.discard(token)
+            else:
+                kept.append(token)
+        self.answer.extend(reversed(kept))

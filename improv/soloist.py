@@ -56,6 +56,13 @@ class Sound(NamedTuple):
         return NoteOn(time_ns, self.pitch, self.velocity) if self.on else NoteOff(time_ns, self.pitch)
 
 
+class Overheard(NamedTuple):
+    """The last event of the player's beside the answer: when it came, in ticks, and its place in the plan."""
+
+    tick: int
+    place: float
+
+
 class Known(NamedTuple):
     """Where the network stands, what it has still to read, what it remembers, of which exchange it may still be told
     more, and what the player has played before and since. Never written to.
@@ -91,6 +98,7 @@ class Soloist:
         self._tape = Tape()
         self._waiting: list[Sound] = []  # in order
         self._struck: dict[int, Struck] = {}  # of each pitch, the last
+        self._overheard: Overheard | None = None
         self._drawn_from = -math.inf  # the place before which nothing more is planned
         self.lag_ticks = 0.0  # how much later than planned the rest of the answer sounds,
         self._lags_from = math.inf  # from where it was planned on
@@ -207,7 +215,7 @@ class Soloist:
         are of the zone, the lowest and the highest; None: about where the player's were.
         """
         phrase = self._phrase()
-        varied = self._exchange.answer[1:] if turn.varies and self._exchange is not None else []
+        varied = list(self._exchange.answer)[1:] if turn.varies and self._exchange is not None else []
         self.settle()
         self._heard_from = self._reader.memory.kept
         stream = self.stream or self._reader.start(round(turn.begin), line)
@@ -223,6 +231,7 @@ class Soloist:
         self._reader.reseed(dice)
         self._waiting, self._struck, self._drawn_from = [], {}, -math.inf
         self.lag_ticks, self._lags_from = 0.0, math.inf
+        self._overheard = None
         self._tape.clear()
         tick = max(answer.begin_tick, self._begins_from(answer, 0, line))
         # The answer before may have been too fast to leave it any room, and the belts may hold no pitch of the scale.
@@ -287,6 +296,11 @@ class Soloist:
         """The answer has been played."""
         self.answer = None
 
+    @property
+    def silent(self) -> bool:
+        """Whether nothing of the answer was struck."""
+        return self.answer is not None and not self.answer.onsets.notes
+
     def close(self) -> None:
         """Let the answer end: what is planned is played, and no more."""
         if self.answer is not None:
@@ -317,7 +331,7 @@ class Soloist:
         """
         answer = self.answer
         assert answer is not None
-        position = token.tick - self.lag_ticks
+        position = self._place_of(token)
         part = Part(position, token._replace(tick=answer.tick_at(position)), own=False)
         settled = self._settled(position, line, latency_ns)
         self.stream = self._tape.insert(part, settled) or self.stream
@@ -326,6 +340,14 @@ class Soloist:
         if self.beside and answer.turn.end == math.inf:
             answer.closing, answer.over = False, None  # he plays on, and so does the machine
         return self._make_way(part, settled, line)
+
+    def _place_of(self, token: Token) -> float:
+        """In the plan; where that has come to lag meanwhile, his events keep their order."""
+        last, self._overheard = self._overheard, Overheard(token.tick, token.tick - self.lag_ticks)
+        if last is not None:
+            place = max(self._overheard.place, last.place + min(1, token.tick - last.tick))
+            self._overheard = Overheard(token.tick, place)
+        return self._overheard.place
 
     def _settled(self, position: float, line: Timeline, latency_ns: int) -> float:
         """The place up to which the plan stands, when something is heard at another."""

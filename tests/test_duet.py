@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from improv.music.belts import Belts
 from improv.music.events import (
     AnotherTake,
     Ask,
@@ -26,9 +27,11 @@ from improv.music.events import (
 from improv.music.grid import Grid
 from improv.music.musicianship import Musicianship, Time
 from improv.music.schedule import is_note_on
+from improv.music.steering import Steering
 from improv.music.timeline import NS, TICKS_PER_BEAT, Timeline
 from improv.music.zone import Range, Zone
 from improv.net import codec
+from improv.net.memory import MOST_LEARNT
 from improv.soloist import SETTLED_NS
 from tests.nets import FlatNet, MadNet, lively
 from tests.stage import CHANNEL, Faults, Show, Stage, every, notes, played_on
@@ -168,9 +171,9 @@ def test_the_zone_follows_what_was_played_of_late() -> None:
     zone = Range(Zone("below"))
     zone.hear(0, 50)
     zone.hear(5 * NS, 60)
-    assert zone.left(21, 108) == (21, 49)
+    assert zone.left(21, 108) == (26, 49)
     zone.hear(10 * NS, 70)
-    assert zone.left(21, 108) == (21, 59)
+    assert zone.left(21, 108) == (36, 59)
 
 
 # Planning
@@ -307,6 +310,42 @@ def test_without_a_beat_a_mute_is_at_once() -> None:
     show = stage().play(sorted([*tune(32), Mute(5 * NS), Mute(9 * NS)], key=lambda event: event.time_ns))
     played = onsets_s(show)
     assert not any(4.01 < at < 8 for at in played) and any(8 < at < 9 for at in played)
+
+
+@pytest.mark.parametrize("beat", [True, False])
+def test_what_goes_on_goes_on_after_a_mute(beat: bool) -> None:
+    time, begins = (replace(GOES_ON, source="link"), [JOINS]) if beat else (GOES_ON, [])
+    heard = [*begins, *tune(8), Mute(20 * NS), Mute(26 * NS), Halt(40 * NS)]
+    played = onsets_s(stage(time).play(heard, 50 * NS))
+    assert not any(21.1 < at < 25 for at in played) and max(played) > 38
+    stopped = onsets_s(stage(time).play([*heard[:-2], Halt(22 * NS), *heard[-2:]], 50 * NS))
+    assert max(stopped) < 21.1
+
+
+def test_where_it_has_nothing_to_play_it_waits_for_more() -> None:
+    """No pitch of the key is within the belts."""
+    musicianship = Musicianship(belts=Belts(lowest=61, highest=61), steering=Steering(key="C major"), time=DUET)
+    show = Stage(lively(), musicianship).play(tune(16))
+    assert not show.sent and len(given(show, TurnBegins)) < 12 and show.engine.resting
+
+
+def test_stopped_while_all_is_silent_it_joins_the_next_phrase() -> None:
+    show = stage().play([Halt(NS // 2), *tune(8)])
+    assert onsets_s(show)
+
+
+def test_an_hour_beside_the_player_keeps_little() -> None:
+    show = stage().play(tune(1200))
+    assert len(show.engine._soloist._exchange.answer) <= MOST_LEARNT + 1 < len(show.sent)
+    assert len(show.engine._soloist._tape._read) < 200
+
+
+def test_the_player_is_heard_in_order_however_far_it_falls_behind() -> None:
+    net = lively()
+    heard = tune(48)
+    show = stage(net=net, step_ns=20 * MS, outlet_stalls=[(4 * NS, 180 * MS), (6 * NS, 180 * MS)]).play(heard)
+    read = [row[1] for row in net.read_tokens if row[5] == codec.WHO.index("player") and row[1] < codec.OFF]
+    assert show.late and len(read) >= sum(isinstance(event, NoteOn) for event in heard)
 
 
 def test_muted_it_answers_nothing() -> None:

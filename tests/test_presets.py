@@ -275,3 +275,11 @@ def test_programs_are_told_too(here: Path) -> None:
 def test_a_setting_that_is_mentioned_in_a_room_is_not_the_whole_room() -> None:
     told = origins.origins([presets.read("tight")])
     assert {key for key, (_, source) in told.items() if source} == {"beat.enter", "beat.grid", "beat.quantize"}
+
+
+def test_what_does_not_go_together_is_said_beside_the_settings(here: Path) -> None:
+    """A flag may mend it, so it is no refusal."""
+    Path("my.yaml").write_text("mode: trade")
+    result = CliRunner().invoke(app, ["config", "--config", "my.yaml"])
+    assert result.exit_code == 0 and "mode: trade" in result.stdout
+    assert result.stderr.startswith("improv: --mode trade needs a beat") and result.stderr.count("\n") == 1

@@ -61,6 +61,10 @@ class Ear:
         self._company.part(sits_out)
         return self._damper.waive(time_ns)
 
+    def wait(self) -> None:
+        """What he has played so far of his phrase is no reason to join him."""
+        self._company.part()
+
     def forget(self) -> None:
         """In which key he plays."""
         self._tonality = Tonality()

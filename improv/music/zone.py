@@ -10,6 +10,7 @@ from improv.music.timeline import NS
 SIDES = ("auto", "below", "above", "all")
 RECENT_NS = 8 * NS  # his notes of so long count
 MOST_NOTES = 64
+REACH = 24  # semitones from what he plays: it stays near him
 ROOM = 12  # semitones: with less on its side of him, it plays on the other
 
 
@@ -39,6 +40,8 @@ class Range:
         low = min(pitch for _, pitch in self._recent) if split is None else split
         high = max(pitch for _, pitch in self._recent) + 1 if split is None else split
         below, above = (lowest, min(low - 1, highest)), (max(high, lowest), highest)
+        if split is None:
+            below, above = (max(lowest, low - REACH), below[1]), (above[0], min(highest, high + REACH - 1))
         if side == "auto" and split is not None and self._recent:  # he says by playing which side is his
             mean = sum(pitch for _, pitch in self._recent) / len(self._recent)
             return below if mean >= split else above
