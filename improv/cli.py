@@ -289,6 +289,7 @@ def learn(
     api: Api = None,
 ) -> None:
     """Touch a control to say what it is to do. Without names it asks for them; without a file it only shows."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored in what it starts with `&`
     with _at_the_door():
         from improv import config as settings
         from improv import learn

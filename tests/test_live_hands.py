@@ -8,6 +8,7 @@ import pty
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +36,7 @@ pytestmark = pytest.mark.jack
 
 PAD, PAD_UP = [0x99, 36, 100], [0x89, 36, 0]
 VOICES, DENSITY = 20, 21
+PATIENCE_S = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -146,9 +148,18 @@ def test_lights_that_go_away_are_missed_once_and_shown_again(env: Env, tmp_path:
     assert said == [away, 'improv: the lights "P" is back']
 
 
-def learn(env: Env, *arguments: str, **pipes: object) -> subprocess.Popen:
+@contextlib.contextmanager
+def learn(env: Env, *arguments: str, **pipes: object) -> Iterator[subprocess.Popen]:
+    """What hangs is ended, so that it is seen to have failed."""
     command = [sys.executable, "-m", "improv", "learn", "--in", "stage", *arguments]
-    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **pipes)
+    started = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **pipes)
+    too_long = threading.Timer(PATIENCE_S, started.kill)
+    too_long.start()
+    try:
+        with started as process:
+            yield process
+    finally:
+        too_long.cancel()
 
 
 def line(process: subprocess.Popen, begin: str) -> str:
