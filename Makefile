@@ -13,7 +13,7 @@ demo: $(STAMP)-runtime ## install what playing needs, and hear a first duet
 
 test: $(STAMP)-everything ## install what the tests need, and run them
 	@.ci/system
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 check: $(STAMP)-everything ## lint, types, tests
 	$(BIN)/ruff check .

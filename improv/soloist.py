@@ -375,8 +375,7 @@ class Soloist:
         if own:
             ending = part.token._replace(what=codec.OFF + part.pitch, velocity=codec.NO_VELOCITY)
             ahead.insert(place, Part(part.position, ending, own=True))
-            ended.append(NoteOff(line.time_ns(part.position), part.pitch))
-        if any(later.on and later.position <= settled for later in clashing):  # it is too late to take that back
+        if own or any(later.on and later.position <= settled for later in clashing):  # that cannot be taken back
             ended.append(NoteOff(line.time_ns(settled), part.pitch))
         return ended
 

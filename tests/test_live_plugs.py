@@ -71,6 +71,8 @@ def test_an_input_comes_back_and_the_other_side_plays_on(env: Env) -> None:
                 assert answers(keys, synth)
                 assert synth.wait_for_quiet(1.5, 12.0)
                 assert synth.sound() == (set(), set())
+                daemon.signal(signal.SIGINT)  # before the keys go once more
+                assert daemon.wait() == 0
         assert len(daemon.err.lines) == 2, daemon.err.lines
 
 
@@ -91,8 +93,8 @@ def test_an_output_comes_back_and_what_it_held_is_released(env: Env) -> None:
                 assert answers(keys, synth)
                 assert synth.wait_for_quiet(1.5, 12.0)
                 assert synth.sound() == (set(), set())
-            daemon.signal(signal.SIGINT)
-            assert daemon.wait() == 0
+                daemon.signal(signal.SIGINT)
+                assert daemon.wait() == 0
         assert len(daemon.err.lines) == 2, daemon.err.lines
         assert "heard 13 notes" in daemon.out.lines[1]
 
