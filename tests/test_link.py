@@ -21,6 +21,8 @@ from improv.midi import link as link_module
 from improv.midi.link import INSTALL, Link
 from improv.music.events import Retime
 
+pytestmark = pytest.mark.alone
+
 PEER = Path(__file__).with_name("link_peer.py")
 THEIR_BPM = 93.0
 OUR_BPM = 120.0

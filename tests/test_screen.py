@@ -20,7 +20,7 @@ from improv.music.timeline import Timeline
 from tests.jack import gone
 from tests.terminal import HIDDEN, HOME, OTHER_PAGE, OWN_PAGE, SHOWN, Terminal
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs a terminal")
+pytestmark = [pytest.mark.alone, pytest.mark.skipif(os.name != "posix", reason="needs a terminal")]
 
 ENV = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
 BILL = Bill("Stage Piano", "Warm Synth ch 2", "open")
