@@ -159,9 +159,9 @@ def _play_phrases(inbox: Inbox, advance: Advance) -> None:
 
 def event_ms(net: Net, events: int = 500) -> list[float]:
     """The time of each event as the engine plays it: drawn, with its constraints, and fed back."""
-    reader = Reader(net, Steering())
+    reader = Reader(net, Steering(memory=0.0))  # which is measured by itself
     timeline = Timeline()
-    stream = reader.hear(reader.start(0, timeline), Token(0, 60, 16), timeline)
+    stream = reader.feed(reader.start(0, timeline), Token(0, 60, 16), timeline, own=True)
     times = []
     for _ in range(events):
         # The most that is asked of an event: a note-on wherever one fits, so that a velocity is drawn too.

@@ -80,6 +80,8 @@ class Memory:
 
     def follow(self, runs: np.ndarray, last: Token, token: Token) -> np.ndarray:
         """The runs after `token`, whoever played it."""
+        if not self.kept:
+            return runs
         longer = np.empty_like(runs)
         longer[1:], longer[0], longer[PLAYED] = runs[:-1], runs[PLAYED - 1], runs[-1]
         np.minimum(longer + 1, LONGEST, out=longer, casting="unsafe")
