@@ -304,7 +304,7 @@ class Engine:
             case Halt(time_ns):
                 return self._halt(time_ns)
             case Mute(time_ns):
-                return self._muted(time_ns) if self._mute.press(time_ns, self.line) else []
+                return self._mute_changed(time_ns) if self._mute.press(time_ns, self.line) else []
             case Steer(_, knob, value):
                 self._steer(turned(self._steering, knob, value))
             case ForgetMe(time_ns):
@@ -473,11 +473,15 @@ class Engine:
         if self._mute.on:
             self._turn = None
         if self._turn is not None:
-            self._hearing.end_all(now, line)
-            self._takes.begin_answer(self._moment(), again)
-            self._decided_ns = now
-            self.answers += 1
+            self._decide(now, again, line)
         return []
+
+    def _decide(self, now: int, again: Again, line: Timeline) -> None:
+        """There is a turn to begin, when all that was heard by now is read."""
+        self._hearing.end_all(now, line)
+        self._takes.begin_answer(self._moment(), again)
+        self._decided_ns = now
+        self.answers += 1
 
     def _begin_phrase(self, now: int, sits_out: bool = False) -> None:
         self._take(self._ear.begin_phrase(now, sits_out and self._ear.phrase is not None))
@@ -525,9 +529,9 @@ class Engine:
 
     def _change_mute(self, now: int) -> list[Played]:
         self._mute.change()
-        return self._muted(now)
+        return self._mute_changed(now)
 
-    def _muted(self, now: int) -> list[Played]:
+    def _mute_changed(self, now: int) -> list[Played]:
         """The mute is on or off now. What goes on until it is stopped goes on after it."""
         if self._mute.on:
             self._goes_on = self._mode == "continue" and self._playing
@@ -549,10 +553,7 @@ class Engine:
         assert line is not None
         self._asked = None
         self._turn = self._cue.turn(now, phrase, Ask(now), line).endless()
-        self._takes.begin_answer(self._moment(), Again(now, phrase))
-        self._hearing.end_all(now, line)  # an answer that was just over may have ended in it
-        self._decided_ns = now
-        self.answers += 1
+        self._decide(now, Again(now, phrase), line)
         return []
 
     # The answer

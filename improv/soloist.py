@@ -31,12 +31,12 @@ from improv.net.quote import Quote
 from improv.net.stream import MACHINE, PLAYER, UNKNOWN, Limits, Reader, Stream
 from improv.tape import Part, Struck, Tape
 
-AHEAD_NS = NS // 2  # how far ahead of its time an answer is planned
+AHEAD_NS = NS // 2  # how far ahead of its time an answer is planned,
+BESIDE_TICKS = TICKS_PER_BEAT * 9 // 8  # and what is played beside the player
 PHRASE = 2048  # tokens of one that count
 TOUCHES = 24  # of the player's last notes, whose median is his loudness
 FAR = 1 << 62  # ticks
 KEPT_NS = NS  # planned events stay revocable for so long after they were due
-BESIDE_TICKS = TICKS_PER_BEAT * 9 // 8  # the same beside the player
 SURPRISE = 3.0  # nats: what the player does beside the machine and was likelier than this changes no plan
 SETTLED_NS = 30_000_000  # what is to sound so soon after it stays as it is: it may have been sent
 
@@ -106,16 +106,16 @@ class Soloist:
     def hear(self, token: Token, line: Timeline) -> None:
         """The player has played `token`, or a note that the answer left is ended. There is no answer now."""
         stream = self.stream or self._reader.start(token.tick, line)
-        token = _fitted(token, stream)
-        if not stream.takes(token):  # it struck what the answer still sounded, and is over with that
+        fitted = _fitted(token, stream)
+        if fitted is None:  # it struck what the answer still sounded, and is over with that
             self.stream = stream
-        elif stream.own[token.what % codec.PITCHES]:
+        elif stream.own[fitted.what % codec.PITCHES]:
             if self._exchange is not None:
-                self._exchange.answer.append(token)
-            self.stream = self._reader.feed(stream, token, line, own=True, who=self._who(own=True))
+                self._exchange.answer.append(fitted)
+            self.stream = self._reader.feed(stream, fitted, line, own=True, who=self._who(own=True))
         else:
-            self._listen(token)
-            self.stream = self._reader.hear(stream, token, line, self._who(own=False))
+            self._listen(fitted)
+            self.stream = self._reader.hear(stream, fitted, line, self._who(own=False))
 
     def _listen(self, token: Token) -> None:
         self._heard.append(token)
@@ -246,7 +246,7 @@ class Soloist:
             off=False,
             pitches=answer.pitches,
             velocities=self._velocities,
-            loudness=median(self._touches) if self._touches else None,
+            loudness=self._loudness(answer),
             quoted=self._quoted(answer, stream, on=True),
             variation=answer.steering.variation,
         )
@@ -343,11 +343,11 @@ class Soloist:
 
     def _place_of(self, token: Token) -> float:
         """In the plan; where that has come to lag meanwhile, his events keep their order."""
-        last, self._overheard = self._overheard, Overheard(token.tick, token.tick - self.lag_ticks)
+        last, place = self._overheard, token.tick - self.lag_ticks
         if last is not None:
-            place = max(self._overheard.place, last.place + min(1, token.tick - last.tick))
-            self._overheard = Overheard(token.tick, place)
-        return self._overheard.place
+            place = max(place, last.place + min(1, token.tick - last.tick))
+        self._overheard = Overheard(token.tick, place)
+        return place
 
     def _settled(self, position: float, line: Timeline, latency_ns: int) -> float:
         """The place up to which the plan stands, when something is heard at another."""
@@ -371,7 +371,7 @@ class Soloist:
         self._never_was(clashing)
         self._waiting = [sound for sound in self._waiting if sound.pitch != part.pitch]
         ahead[place] = part._replace(clashes=True)
-        ended: Planned = [self._revise_from(settled, line)]  # first: an end does not wait for what is dropped
+        ended: Planned = [_revise_from(settled, line)]  # first: an end does not wait for what is dropped
         if own:
             ending = part.token._replace(what=codec.OFF + part.pitch, velocity=codec.NO_VELOCITY)
             ahead.insert(place, Part(part.position, ending, own=True))
@@ -383,23 +383,23 @@ class Soloist:
         """The network reads one event of what it was wound back from. Gives what that changes."""
         part = self._tape.ahead.pop(0)
         stream = self.stream or self._reader.start(part.token.tick, line)
-        part = part._replace(token=_fitted(part.token, stream))
-        if not stream.takes(part.token) or (part.own and not part.on and not stream.own[part.pitch]):
+        token = _fitted(part.token, stream)
+        if token is None or (part.own and not part.on and not stream.own[part.pitch]):
             return []  # what ended already, or the player's own sounds there
         revised: Planned = []
-        if part.own:
-            after = self._reader.feed(stream, part.token, line, own=True, who=self._who(own=True))
+        if part.own or part.known:
+            after = self._reader.feed(stream, token, line, part.own, self._who(part.own))
         else:
-            if self.answer is not None and part.on and self._surprises(part, stream, line):
+            if self.answer is not None and part.on and self._surprises(part, token, stream, line):
                 revised = self._revise(self.answer, part, self._settled(part.position, line, latency_ns), line)
-            self._listen(part.token)
-            after = self._reader.hear(stream, part.token, line, self._who(own=False))
-        self._tape.add(part, stream)
+            self._listen(token)
+            after = self._reader.hear(stream, token, line, self._who(own=False))
+        self._tape.add(part._replace(token=token, known=True), stream)
         self.stream = after
         return revised
 
-    def _surprises(self, part: Part, stream: Stream, line: Timeline) -> bool:
-        return part.clashes or self._reader.surprise(stream, part.token, line) > SURPRISE
+    def _surprises(self, part: Part, token: Token, stream: Stream, line: Timeline) -> bool:
+        return part.clashes or self._reader.surprise(stream, token, line) > SURPRISE
 
     def renew(self, time_ns: int, dice: tuple[int, ...], line: Timeline, latency_ns: int) -> Planned:
         """What was to sound later than a moment from now is planned anew, with other dice."""
@@ -407,15 +407,16 @@ class Soloist:
         settled = self._settled(line.position(time_ns) - self.lag_ticks, line, latency_ns)
         self.stream = self._tape.wind_back(settled) or self.stream
         self._reader.reseed(dice)
-        return self._plan_anew(self.answer, settled, line)
+        self._drop(self.answer, settled, line)
+        return [_revise_from(settled, line)]
 
     def _revise(self, answer: Answer, part: Part, settled: float, line: Timeline) -> Planned:
         """What was to sound later is planned anew, after what the player did."""
-        after = any(later.own and later.position > settled for later in self._tape.ahead)
-        revised = self._plan_anew(answer, settled, line)
-        return revised if after or part.clashes else []
+        dropped = self._drop(answer, settled, line)
+        return [_revise_from(settled, line)] if dropped or part.clashes else []
 
-    def _plan_anew(self, answer: Answer, settled: float, line: Timeline) -> Planned:
+    def _drop(self, answer: Answer, settled: float, line: Timeline) -> list[Part]:
+        """The plan ends there, as if no more had been drawn. Gives what was."""
         dropped = self._tape.drop(settled)
         for later in reversed(dropped):
             if later.on:
@@ -426,12 +427,8 @@ class Soloist:
         self._waiting = [sound for sound in self._waiting if sound.position <= settled]
         self._drawn_from = settled
         answer.over = None
-        revise = self._revise_from(settled, line)
-        self._pace.take_back(revise.time_ns)
-        return [revise]
-
-    def _revise_from(self, settled: float, line: Timeline) -> Revise:
-        return Revise(line.time_ns(settled))
+        self._pace.take_back(line.time_ns(settled))
+        return dropped
 
     def _never_was(self, dropped: list[Part]) -> None:
         if self._exchange is not None:
@@ -483,10 +480,14 @@ class Soloist:
             pitches=answer.pitches,
             velocities=self._velocities,
             pull=answer.onsets.flow.pull(last, answer.steering.density),
-            loudness=median(self._touches) if self._touches else None,
+            loudness=self._loudness(answer),
             quoted=quoted,
             variation=answer.steering.variation,
         )
+
+    def _loudness(self, answer: Answer) -> float | None:
+        """The bin of velocity that is to be followed; None: none is."""
+        return median(self._touches) if self._touches and answer.steering.velocity_follow else None
 
     def _quoted(self, answer: Answer, stream: Stream, on: bool) -> Token | None:
         """What comes next in the theme, in so many ticks; None: nothing, or nothing is quoted, as beside the player."""
@@ -615,12 +616,19 @@ class Soloist:
         return [sound.event(line) for sound in ripe]
 
 
+def _revise_from(settled: float, line: Timeline) -> Revise:
+    return Revise(line.time_ns(settled))
+
+
 def _free(answer: Answer, stream: Stream) -> bool:
     """Whether any pitch is left to strike."""
     return bool((answer.pitches & ~stream.held).any())
 
 
-def _fitted(token: Token, stream: Stream) -> Token:
-    """At its tick, or the first one after it that the order within a tick allows."""
+def _fitted(token: Token, stream: Stream) -> Token | None:
+    """At its tick, or the first one after it that the order within a tick allows; None: it cannot come at all."""
     token = token._replace(tick=max(token.tick, stream.last.tick))
-    return token if stream.takes(token) else token._replace(tick=token.tick + 1)
+    if stream.takes(token):
+        return token
+    token = token._replace(tick=token.tick + 1)
+    return token if stream.takes(token) else None

@@ -26,6 +26,7 @@ class Part(NamedTuple):
     onsets: Onsets | None = None  # of the machine's own before it,
     struck: Struck | None = None  # and of the same pitch
     clashes: bool = False  # the player's: with what the machine had planned
+    known: bool = False  # it was read before
 
     @property
     def pitch(self) -> int:

@@ -225,6 +225,16 @@ def test_the_network_reads_both_parts_once_each_in_the_order_in_which_they_sound
     assert whos == {codec.WHO.index("player"), codec.WHO.index("machine")}
 
 
+@pytest.mark.parametrize("after_ms", [13, 16, 18])
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_read_again_is_remembered_once(seed: int, after_ms: int) -> None:
+    """It is stopped when a note of the player's has been read that lies before one of its own on the grid."""
+    heard = played_on(LINE, every(0.5, 0, 6), pitch=72, late_ns=-20 * MS)
+    stop = Halt(heard[16].time_ns + after_ms * MS)
+    show = stage(IN_TIME, seed=seed).play(sorted([JOINS, *heard, stop], key=lambda event: event.time_ns))
+    assert show.engine._soloist._reader.memory.kept == len(heard)
+
+
 def test_what_is_late_moves_the_rest_and_nothing_is_stuck() -> None:
     show = stage(outlet_stalls=[(4 * NS, 150 * MS)], engine_stalls=[(6 * NS, 400 * MS)]).play(tune())
     assert show.late and show.engine.resting

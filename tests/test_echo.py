@@ -18,7 +18,7 @@ from improv.midi import wire
 from improv.midi.ears import Ears
 from improv.midi.frames import Frame
 from improv.music.echo import ENOUGH, SUSPECT, TOO_MANY, WINDOW_NS, Echo
-from improv.music.events import Heard, Late, NoteOff, NoteOn, Played, Retime, Yield
+from improv.music.events import Heard, Late, NoteOff, NoteOn, Played, Retime, Revise, TurnBegins, Yield
 from improv.music.gate import Gate
 from improv.music.grid import Grid
 from improv.music.hands import Hands
@@ -166,6 +166,25 @@ def test_what_is_late_is_waited_for() -> None:
     room.play(60, 1_000)
     room.echo.tell(Late(1_000 * MS, 0, 200 * MS, 200 * MS, 0, ended=False))
     assert not room.hears(on(60), 1_200 + WINDOW_NS // MS)
+
+
+def test_what_is_planned_after_that_is_as_late() -> None:
+    room = in_a_loop()
+    room.echo.tell(Late(1_000 * MS, 0, 600 * MS, 600 * MS, 0, ended=False))
+    room.play(60, 2_000)
+    assert not room.hears(on(60), 2_600 + WINDOW_NS // MS)
+    room.echo.tell(TurnBegins(4_000 * MS))
+    room.play(60, 5_000)
+    assert room.hears(on(60), 5_600)
+
+
+def test_what_was_sent_late_is_no_part_of_what_is_planned_anew() -> None:
+    """It was planned for before, though it goes out after that moment."""
+    room = in_a_loop()
+    room.play(60, 1_000)
+    room.echo.tell(Late(1_000 * MS, 0, 600 * MS, 600 * MS, 0, ended=False))
+    room.echo.tell(Revise(1_200 * MS))
+    assert not room.hears(on(60), 1_650)
 
 
 MESSAGES = st.one_of(

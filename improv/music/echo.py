@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from improv.music.events import Late, NoteOff, NoteOn, OutLatency, Played, Revise, Yield
+from improv.music.events import Late, NoteOff, NoteOn, OutLatency, Played, Revise, TurnBegins, Yield
 from improv.music.latest import PREFIX
 from improv.music.pulse import DOWNBEAT, UPBEAT
 from improv.music.schedule import CONTROL, HALF, NOTE_OFF, NOTE_ON, is_note_off, is_note_on, is_pedal
@@ -48,6 +48,7 @@ class Echo:
         self._say = say
         self._clicks = {bytes((NOTE_ON, *click)) for click in (DOWNBEAT, UPBEAT)} if clicks else set()
         self._latency_ns = latency_ns  # the machine's notes go out so much before their time
+        self._lag_ns = 0  # and, of an answer that was late, so much after it
         self._out: dict[bytes, deque[_Copy]] = {}
         self._order: deque[_Copy] = deque()
         self._notes: dict[int, deque[_Copy]] = {}  # by pitch: where their ends are looked up
@@ -63,18 +64,25 @@ class Echo:
         """What the machine plays, takes back or moves."""
         match event:
             case NoteOn(time_ns, pitch, velocity):
-                self.went(bytes((NOTE_ON, pitch, velocity)), time_ns - self._latency_ns, telling=True)
+                self.went(bytes((NOTE_ON, pitch, velocity)), self._sent_ns(time_ns), telling=True)
             case NoteOff(time_ns, pitch):
-                self.went(bytes((NOTE_OFF, pitch, 0)), time_ns - self._latency_ns, telling=True)
+                self.went(bytes((NOTE_OFF, pitch, 0)), self._sent_ns(time_ns), telling=True)
             case Yield(time_ns):
                 self._take_back(time_ns, ends_ns=time_ns)
             case Revise(time_ns):
-                self._take_back(time_ns, ends_ns=None)
+                self._take_back(self._sent_ns(time_ns), ends_ns=None)
+            case TurnBegins():
+                self._lag_ns = 0
             case OutLatency(_, latency_ns):
                 self._latency_ns = latency_ns
             case Late(shift_ns=shift_ns):
+                self._lag_ns += shift_ns
                 for copy in self._order:
                     copy.due_ns += shift_ns * copy.telling
+
+    def _sent_ns(self, time_ns: int) -> int:
+        """When that goes out which is planned for then."""
+        return time_ns + self._lag_ns - self._latency_ns
 
     def went(self, message: bytes, due_ns: int, telling: bool = False) -> _Copy | None:
         """Something goes out at that time; `telling`: the machine made it up."""
