@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from improv.music import scale
 from improv.music.answer import Turn
+from improv.music.belts import Pace
 from improv.music.conductor import Change, Conductor
 from improv.music.cue import LEAD_NS, Cue
 from improv.music.damper import Sounding
@@ -95,11 +96,12 @@ class Engine:
         self._ear = Ear(musicianship)
         self._hearing = Hearing()
         self._meanwhile: list[Sounding] = []  # what the network is to hear once its answer is over
-        self._soloist = Soloist(Reader(net, musicianship.steering, remembered), musicianship.belts)
+        pace = Pace(musicianship.belts.notes_per_s)
+        self._soloist = Soloist(Reader(net, musicianship.steering, remembered), musicianship.belts, pace)
         self._soloist.beside = self._beside
         self._steer(musicianship.steering)
         self._takes = Takes()
-        self._looper = Looper(musicianship.belts.notes_per_s)
+        self._looper = Looper(pace)
         self._asked: Ask | Again | None = None
         self._next_turn: Again | None = None  # asked for as well, but not before the answer is over
         self._turn: Turn | None = None  # decided; it begins as soon as all that was heard is read
@@ -628,7 +630,7 @@ class Engine:
 
     def _break_off(self, time_ns: int, line: Timeline | None, release_ns: int = 0) -> list[Played]:
         self._turn, self._next_turn, looped = None, None, self._looper.started
-        self._looper.stop()
+        self._looper.stop(time_ns + self._cue.latency_ns)
         self._marks.clear()
         if self._soloist.answer is None:
             self._hear_meanwhile()

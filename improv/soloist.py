@@ -78,9 +78,8 @@ class Known(NamedTuple):
 
 
 class Soloist:
-    def __init__(self, reader: Reader, belts: Belts) -> None:
-        self._reader, self._belts = reader, belts
-        self._pace = Pace(belts.notes_per_s)
+    def __init__(self, reader: Reader, belts: Belts, pace: Pace) -> None:
+        self._reader, self._belts, self._pace = reader, belts, pace
         self._scale: Scale | None = None
         self._longest_note_ns = round(belts.longest_note_s * NS)
         self._velocities = codec.velocities_to(belts.loudest)
@@ -445,8 +444,9 @@ class Soloist:
     def _draw(self, answer: Answer, stream: Stream, sounding: list[int], line: Timeline) -> Token:
         last = stream.last.tick
         left = self._ends_by(sounding, line) - last
-        if left <= 0:
-            return self._end(stream, [pitch for pitch in sounding if self._ends_by([pitch], line) <= last], 0)
+        if left <= self._wait(answer, last):
+            by = max(last, last + left)
+            return self._end(stream, [pitch for pitch in sounding if self._ends_by([pitch], line) <= by], by - last)
         limits = self._limits(answer, stream, len(sounding), left, line)
         token = self._reader.draw(stream, limits, line)
         if limits.on and token.what >= codec.OFF and left > limits.most <= token.tick - last:
@@ -589,7 +589,7 @@ class Soloist:
         drawn = struck.position + token.tick - struck.tick
         longest = self._longest(struck, line)  # which one struck twice on a line may pass
         latest = answer.latest if answer.latest > struck.position else struck.position + 1
-        position = min(max(min(drawn, longest), self._ripe_by(answer)), latest)
+        position = min(max(min(drawn, longest), self._ripe_by(answer), self._drawn_from), latest)
         bisect.insort(self._waiting, Sound(position, False, pitch))
         return position
 

@@ -17,7 +17,7 @@ from improv.engine import Engine
 from improv.midi import files
 from improv.midi.frames import Sent
 from improv.music.belts import Belts, Pace
-from improv.music.events import Ask, Heard, NoteOff, NoteOn, Pedal, Retime, TurnBegins
+from improv.music.events import Ask, Halt, Heard, LoopThat, NoteOff, NoteOn, Pedal, Retime, TurnBegins
 from improv.music.grid import Grid
 from improv.music.musicianship import Musicianship, Time
 from improv.music.schedule import is_note_on
@@ -89,6 +89,24 @@ def test_no_network_breaks_a_belt(belts: Belts, time: Time, seed: int, acts: lis
     show = Stage(MadNet(seed), Musicianship(belts=belts, time=time, seed=seed)).play(heard)
     assert show.engine.resting
     keep(belts, show, acts)
+
+
+def test_a_loop_of_what_was_cut_short_shares_its_second() -> None:
+    asks = [Ask(NS), Halt(NS + 20 * MS), LoopThat(NS + 30 * MS)]
+    loops = [*asks, LoopThat(4 * NS), Ask(4 * NS + 100 * MS)]  # and so does the answer after it
+    for notes_per_s in (1, 3):
+        belts = replace(TIGHT, notes_per_s=notes_per_s)
+        show = Stage(eager(), Musicianship(belts=belts)).play(loops, 9 * NS)
+        keep(belts, show, [("loop", 0, 0)])
+        assert sum(one.due_ns > 4 * NS + 100 * MS for one in show.sent if is_note_on(one.message)) >= 2
+
+
+def test_a_note_beside_the_player_is_no_longer_for_being_planned_anew() -> None:
+    belts = Belts(voices=6, notes_per_s=6, lowest=0, highest=64, longest_note_s=0.6)
+    beat = Time(bpm=70.0, grid=Grid(48, 1.0), mode="duet")
+    heard = [NoteOn(NS, 60, 70), *played_on(Timeline(100.0, NS + 10 * MS), every(1 / 3, 0, 8))]
+    for dice in range(8):
+        keep(belts, Stage(MadNet(dice), Musicianship(belts=belts, time=beat, seed=dice)).play(heard))
 
 
 @settings(max_examples=60, deadline=None)
@@ -263,6 +281,17 @@ def test_a_pace_is_that_of_any_second() -> None:
     assert pace.next_ns() == NS + 5
     pace.forget_before(6)
     assert pace.next_ns() is None
+
+
+def test_notes_that_keep_to_it_by_themselves_wait_for_those_before() -> None:
+    pace = Pace(3)
+    assert pace.wait_ns([0, 1, 2]) == 0
+    for time_ns in (5, 9):
+        pace.begin(time_ns)
+    assert pace.wait_ns([10, 11]) == NS - 6  # the second is the fourth
+    assert pace.wait_ns([10, 12, 15]) == NS - 6  # and so is the third after the 9
+    assert pace.wait_ns([10, NS + 6, NS + 8]) == 1
+    assert pace.wait_ns([10, NS + 6, NS + 9]) == 0
 
 
 @settings(max_examples=300, deadline=None)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from improv.engine import RELEASE_NS, Engine
-from improv.music.belts import Belts
+from improv.music.belts import Belts, Pace
 from improv.music.cue import LEAD_NS
 from improv.music.events import Ask, Heard, InputLost, Late, NoteOff, NoteOn, Pedal, Played, Retime, TurnBegins, Yield
 from improv.music.musicianship import Musicianship, Time
@@ -393,7 +393,7 @@ def test_a_pedal_held_across_an_answer_sustains_but_holds_no_turn() -> None:
 )
 def test_what_is_fed_keeps_to_the_alphabet(script: list[tuple[int, str, int]], seed: int) -> None:
     engine = Engine(lively(), Musicianship(seed=seed))
-    engine._soloist = Soloist(StrictReader(lively(), engine._settings.steering), Belts())
+    engine._soloist = Soloist(StrictReader(lively(), engine._settings.steering), Belts(), Pace(40))
     now = NS
     for wait_ms, kind, pitch in script:
         now += wait_ms * MS

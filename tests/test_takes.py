@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from improv.engine import RELEASE_NS, Engine
 from improv.music.answer import Manner, Turn
+from improv.music.belts import Pace
 from improv.music.cue import LEAD_NS
 from improv.music.events import (
     AnotherTake,
@@ -494,9 +495,9 @@ def test_a_loop_that_was_late_is_back_in_time_the_next_time(time: Time) -> None:
 def test_a_loop_keeps_to_its_belts(notes_per_s: int, count: int, spacing_s: float) -> None:
     turn = Turn(0.0, 100.0, Manner(round(spacing_s * NS)), exact=False)
     passage, line = Passage(turn, FREE), FREE._replace(origin_ns=0)
-    pace = [NoteOn(i * NS // max(notes_per_s, 4), 60, 80) for i in range(count)]
-    passage.add([event for on in pace for event in (on, NoteOff(on.time_ns + MS, 60))], line)
-    length_ns = line.time_ns(passage.length(notes_per_s, line))
-    onsets = [i * length_ns + on.time_ns for i in range(30) for on in pace]
+    struck = [NoteOn(i * NS // max(notes_per_s, 4), 60, 80) for i in range(count)]
+    passage.add([event for on in struck for event in (on, NoteOff(on.time_ns + MS, 60))], line)
+    length_ns = line.time_ns(passage.length(Pace(notes_per_s), line))
+    onsets = [i * length_ns + on.time_ns for i in range(30) for on in struck]
     if count <= notes_per_s or max(notes_per_s, 4) == notes_per_s:
         assert all(b - a >= NS for a, b in zip(onsets, onsets[notes_per_s:], strict=False))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from improv.music.timeline import NS
@@ -20,10 +21,12 @@ class Belts:
 
 
 class Pace:
-    """When notes began, and when the next one may. It outlasts an answer: another may follow within a second."""
+    """When notes began, and when the next one may. It outlasts an answer: another, or a loop, may follow within a
+    second.
+    """
 
     def __init__(self, notes_per_s: int) -> None:
-        self._most = notes_per_s
+        self.notes_per_s = notes_per_s
         self._begun_ns: deque[int] = deque()
 
     def begin(self, time_ns: int) -> None:
@@ -32,7 +35,13 @@ class Pace:
 
     def next_ns(self) -> int | None:
         """When the next one may begin at the soonest; None: at any time."""
-        return self._begun_ns[-self._most] + NS if len(self._begun_ns) >= self._most else None
+        return self._begun_ns[-self.notes_per_s] + NS if len(self._begun_ns) >= self.notes_per_s else None
+
+    def wait_ns(self, onsets_ns: Sequence[int]) -> int:
+        """How much later than at these times some notes may begin, which keep to it among themselves."""
+        begun, most = self._begun_ns, self.notes_per_s
+        first = enumerate(onsets_ns[:most])
+        return max([0, *(begun[i - most] + NS - onset for i, onset in first if len(begun) >= most - i)])
 
     def take_back(self, time_ns: int) -> None:
         """What was to begin later never does."""

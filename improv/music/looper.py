@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from improv.music.answer import Turn
+from improv.music.belts import Pace
 from improv.music.events import NoteOff, NoteOn, Played
 from improv.music.timeline import NS, ROUNDING, TICKS_PER_BEAT, Timeline
 
 AHEAD_NS = NS // 2  # how far ahead of its time a note is given
+SINCE_NS = 3 * NS  # when a note began that is as long ago does not matter any more
 
 
 class Sound(NamedTuple):
@@ -55,7 +57,7 @@ class Passage:
         times = self._times(line)
         return [sound._replace(place=sound.place * times) for sound in self._sounds]
 
-    def length(self, notes_per_s: int, line: Timeline) -> float:
+    def length(self, pace: Pace, line: Timeline) -> float:
         """After so many ticks it can begin anew: when its last note has ended and the player's spacing is over, or on
         the next bar line; and never with more notes in a second.
         """
@@ -63,7 +65,7 @@ class Passage:
         onsets = [sound.place for sound in sounds if sound.on]
         length = sounds[-1].place
         for i, onset in enumerate(onsets):
-            times, place = divmod(i + notes_per_s, len(onsets))
+            times, place = divmod(i + pace.notes_per_s, len(onsets))
             if times:
                 length = max(length, (line.ticks(NS) + onset - onsets[place]) / times)
         if line.metric:
@@ -115,8 +117,8 @@ class Loop:
 class Looper:
     """Follows what is answered. `on`: the player wants it again and again."""
 
-    def __init__(self, notes_per_s: int) -> None:
-        self._notes_per_s = notes_per_s
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
         self._passage: Passage | None = None
         self._from_ns = 0
         self._loop: Loop | None = None
@@ -145,13 +147,19 @@ class Looper:
         passage = self._passage
         self.on = passage is not None and not passage.empty
         if passage is not None and self.on:
-            length = passage.length(self._notes_per_s, line)
+            sounds, length = passage.sounds(line), passage.length(self._pace, line)
             position = line.position(self._from_ns)
             begin = passage.begins_from(max(position, passage.begin + length) if playing else position, line)
-            self._loop = Loop(passage.sounds(line), length, begin)
+            wait_ns = self._pace.wait_ns([line.time_ns(begin + sound.place) for sound in sounds if sound.on])
+            if wait_ns:
+                begin = passage.begins_from(begin + line.ticks(wait_ns), line)
+            self._loop = Loop(sounds, length, begin)
         return self.on
 
-    def stop(self) -> None:
+    def stop(self, time_ns: int) -> None:
+        """What would sound later is never played."""
+        if self._loop is not None:
+            self._pace.take_back(time_ns)
         self.on, self._loop = False, None
 
     def forget(self) -> None:
@@ -167,7 +175,11 @@ class Looper:
 
     def play(self, line: Timeline) -> NoteOn | NoteOff:
         assert self._loop is not None
-        return self._loop.play(line)
+        event = self._loop.play(line)
+        if isinstance(event, NoteOn):
+            self._pace.forget_before(event.time_ns - SINCE_NS)
+            self._pace.begin(event.time_ns)
+        return event
 
     def lag(self, ticks: float) -> None:
         if self._loop is not None:
