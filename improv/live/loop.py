@@ -27,6 +27,7 @@ from improv.music.events import (
     Played,
     Retime,
     Revise,
+    SetMode,
     TurnBegins,
     Yield,
 )
@@ -143,6 +144,8 @@ class Loop:
         self.tally.steps.add(now_ns() - now)
         self._play(played)
         self._keep_given(played)
+        if isinstance(heard, SetMode):
+            self._warn(heard)
 
     def _silence(self) -> list[Played]:
         now = now_ns()
@@ -189,6 +192,11 @@ class Loop:
         line = self._engine.line
         beat = f"; the beat goes on at {line.bpm:.1f} bpm" if wheel.lost and line is not None else ""
         LOG.warning(f"the clock's ticks {'stay away' if wheel.lost else 'are back'}{beat}")
+
+    def _warn(self, chosen: SetMode) -> None:
+        line = self._engine.line
+        if chosen.mode == "trade" and not (line is not None and line.metric):
+            LOG.warning("mode trade: there are no bars without a beat; until there is one, answers come as in call")
 
     def _sent(self, sent: Sent | Skipped) -> None:
         if isinstance(sent, Skipped):
