@@ -16,11 +16,11 @@ from collections.abc import Callable
 from operator import itemgetter
 from typing import NamedTuple
 
+from improv.improviser import Improviser
 from improv.music import scale
 from improv.music.answer import Turn
-from improv.music.belts import Pace
 from improv.music.conductor import Change, Conductor
-from improv.music.cue import LEAD_NS, Cue
+from improv.music.cue import Cue
 from improv.music.damper import Sounding
 from improv.music.ear import Ear
 from improv.music.events import (
@@ -45,12 +45,9 @@ from improv.music.events import (
     Retime,
     SetMode,
     Steer,
-    TurnBegins,
     Undo,
     VaryThat,
-    Yield,
 )
-from improv.music.looper import Looper
 from improv.music.musicianship import Musicianship
 from improv.music.mute import Muting
 from improv.music.scale import Scale
@@ -58,10 +55,8 @@ from improv.music.steering import INFERRED, Steering, turned
 from improv.music.timeline import NS, TICKS_PER_BEAT, Timeline
 from improv.music.trade import Trade
 from improv.music.turns import Phrase
-from improv.net.hearing import Hearing
-from improv.net.stream import Net, Reader
-from improv.soloist import Soloist
-from improv.takes import NOTHING, Again, Moment, Takes
+from improv.net.stream import Net
+from improv.takes import Again
 
 Act = Callable[[int], list[Played]]
 
@@ -94,26 +89,16 @@ class Engine:
         self._trade = self._trade_in(self._mode)
         self._mute = Muting()
         self._ear = Ear(musicianship)
-        self._hearing = Hearing()
-        self._meanwhile: list[Sounding] = []  # what the network is to hear once its answer is over
-        pace = Pace(musicianship.belts.notes_per_s)
-        self._soloist = Soloist(Reader(net, musicianship.steering, remembered), musicianship.belts, pace)
-        self._soloist.beside = self._beside
+        self._improviser = Improviser(net, musicianship, remembered)
+        self._improviser.beside = self._beside
         self._steer(musicianship.steering)
-        self._takes = Takes()
-        self._looper = Looper(pace)
         self._asked: Ask | Again | None = None
         self._next_turn: Again | None = None  # asked for as well, but not before the answer is over
-        self._turn: Turn | None = None  # decided; it begins as soon as all that was heard is read
-        self._marks: list[bool] = []  # of the answer that has yet to begin
-        self._decided_ns = 0
         self._chord_until_ns = 0  # who asks with his last chord may be late with some of it
         self._broken: Broken | None = None
         self._goes_on = False  # when it is no longer muted
         self._now = 0
         self._since_ns = 0  # nothing more is decided for before then
-        self._rested_ns = 0  # when an answer was last over
-        self.answers = 0
 
     def step(self, now: int, event: Heard | None = None) -> list[Played]:
         """Take one event, or do the one thing that is due."""
@@ -132,12 +117,12 @@ class Engine:
 
     def remembered(self) -> bytes:
         """What the memory holds when a session is over: nothing more can be said of the last exchange."""
-        return self._soloist.remembered()
+        return self._improviser.remembered()
 
     @property
     def resting(self) -> bool:
         """Whether there is nothing to read, to decide or to play."""
-        return not (self._unread or self._asked is not None or self._playing or self._looper.on)
+        return not (self._improviser.unread or self._asked is not None or self.playing)
 
     @property
     def steering(self) -> Steering:
@@ -147,7 +132,12 @@ class Engine:
     @property
     def playing(self) -> bool:
         """Whether the machine has the turn."""
-        return self._playing or self._looper.on
+        return self._improviser.playing or self._improviser.looping
+
+    @property
+    def answers(self) -> int:
+        """How many were decided."""
+        return self._improviser.answers
 
     @property
     def mode(self) -> str:
@@ -160,11 +150,11 @@ class Engine:
 
     @property
     def looping(self) -> bool:
-        return self._looper.on
+        return self._improviser.looping
 
     @property
     def freezing(self) -> bool:
-        return self._takes.freezing
+        return self._improviser.freezing
 
     @property
     def line(self) -> Timeline | None:
@@ -172,21 +162,16 @@ class Engine:
         return self._conductor.line
 
     @property
-    def _playing(self) -> bool:
-        return self._turn is not None or self._soloist.answer is not None
+    def _line(self) -> Timeline:
+        """The same, where something was heard."""
+        line = self._conductor.line
+        assert line is not None
+        return line
 
     @property
     def _beside(self) -> bool:
         """Whether it plays while the player does, without yielding to him."""
         return self._mode in ("duet", "continue")
-
-    @property
-    def _dice(self) -> tuple[int, int]:
-        return self._settings.seed, self.answers - 1
-
-    @property
-    def _unread(self) -> bool:
-        return self._soloist.unread or bool(self._hearing.unread)
 
     # What is due
 
@@ -200,24 +185,27 @@ class Engine:
         decision = _first(*self._decisions(), (self._conductor.deadline(), self._lose_clock))
         if decision is not None and decision.time_ns <= self._now:
             return decision
-        if self._unread:
+        if self._improviser.unread:
             return Due(self._now, self._read)
-        if self._turn is not None:
+        if self._improviser.decided:
             return Due(self._now, self._begin_answer)
-        plan = self._plan_due_ns(), self._plan
+        plan = None if self.line is None else self._improviser.plan_due_ns(self.line), self._plan
         return _first(plan) if decision is None else _first(decision, plan)
 
     def _decisions(self) -> tuple[tuple[int | None, Act], ...]:
         """What is decided when its time has come, without a step of the network."""
+        line, improviser = self.line, self._improviser
+        if line is None:
+            return ()
         return (
-            (self._tick_ends_ns(), self._end_tick),
-            (self._turn_ends_ns(), self._turn_over),
-            (self._joins_ns(), self._join),
-            (self._answer_ends_ns(), self._answer_over),
-            (self._bars_end_ns(), self._bars_over),
-            (self._loop_due_ns(), self._loop_on),
-            (self._mute_changes_ns(), self._change_mute),
-            (self._forget_ns(), self._forget),
+            (improviser.tick_ends_ns(line), self._end_tick),
+            (self._turn_ends_ns(line), self._turn_over),
+            (self._joins_ns(line), self._join),
+            (improviser.over_ns(line), self._answer_over),
+            (self._bars_end_ns(line), self._bars_over),
+            (improviser.loop_due_ns(line), self._loop_on),
+            (self._mute.deadline(line), self._change_mute),
+            (self._forget_ns(line), self._forget),
         )
 
     def _settle(self, time_ns: int) -> list[Played]:
@@ -228,17 +216,11 @@ class Engine:
         self._since_ns = time_ns
         return played
 
-    def _tick_ends_ns(self) -> int | None:
-        return None if self.line is None else self._hearing.deadline(self.line)
-
-    def _turn_ends_ns(self) -> int | None:
+    def _turn_ends_ns(self, line: Timeline) -> int | None:
         """When the player's turn is over if he plays nothing more."""
-        line = self.line
-        if line is None:
-            return None
         if self._mode == "duet":
             return self._ear.over_ns()
-        if self._playing or self._looper.on:
+        if self.playing:
             return None
         if self._asked is not None:
             return self._cue.decision_ns(max(self._asked.time_ns, self._since_ns), line)
@@ -250,40 +232,25 @@ class Engine:
         silent_ns = self._ear.over_ns(interrupts=self._broken is not None)
         return None if silent_ns is None else self._cue.decision_ns(max(silent_ns, self._since_ns), line)
 
-    def _joins_ns(self) -> int | None:
+    def _joins_ns(self, line: Timeline) -> int | None:
         """When the machine comes in beside the player."""
-        line = self.line
-        if self._mode != "duet" or line is None or self._playing or self._mute.on:
+        if self._mode != "duet" or self._improviser.playing or self._mute.on:
             return None
         from_ns = self._ear.joins_ns if self._asked is None else self._asked.time_ns
         return None if from_ns is None else self._cue.decision_ns(max(from_ns, self._since_ns), line)
 
-    def _mute_changes_ns(self) -> int | None:
-        return None if self.line is None else self._mute.deadline(self.line)
-
-    def _plan_due_ns(self) -> int | None:
-        due_ns = None if self.line is None else self._soloist.plan_due_ns(self.line)
-        return None if due_ns is None else due_ns - self._cue.latency_ns
-
-    def _answer_ends_ns(self) -> int | None:
-        return None if self.line is None else self._soloist.over_ns(self.line)
-
-    def _bars_end_ns(self) -> int | None:
+    def _bars_end_ns(self, line: Timeline) -> int | None:
         """When the bars are over that the machine was given, a tick before the line: its own is the next bar's."""
-        line = self.line
-        end_beat = self._trade.end_beat(line) if line is not None and self._trade.machine_plays else None
-        return None if line is None or end_beat is None else line.time_ns(end_beat * TICKS_PER_BEAT - 1)
+        end_beat = self._trade.end_beat(line) if self._trade.machine_plays else None
+        return None if end_beat is None else line.time_ns(end_beat * TICKS_PER_BEAT - 1)
 
-    def _loop_due_ns(self) -> int | None:
-        due_ns = None if self.line is None else self._looper.due_ns(self.line)
-        return None if due_ns is None else due_ns - self._cue.latency_ns
-
-    def _forget_ns(self) -> int | None:
-        if self._soloist.stream is None or not self.resting or self._ear.holds or self._tick_ends_ns() is not None:
+    def _forget_ns(self, line: Timeline) -> int | None:
+        improviser = self._improviser
+        if not improviser.knows or improviser.freezing or improviser.tick_ends_ns(line) is not None:
             return None
-        if self._takes.freezing:
+        if not self.resting or self._ear.holds:
             return None
-        return max(self._ear.active_ns, self._rested_ns) + round(self._settings.forget_s * NS)
+        return max(self._ear.active_ns, improviser.rested_ns) + round(self._settings.forget_s * NS)
 
     # What is heard
 
@@ -316,15 +283,15 @@ class Engine:
             case Undo(time_ns):
                 return self._undo(time_ns)
             case Freeze():
-                self._takes.freeze(in_phrase=self._ear.phrase is not None)
+                self._improviser.freeze(in_phrase=self._in_phrase)
             case LoopThat(time_ns):
                 return self._loop_that(time_ns)
             case VaryThat(time_ns):
                 return self._vary_that(time_ns)
             case Mark(_, good):
-                self._mark(good)
+                self._improviser.mark(good)
             case OutLatency(_, latency_ns):
-                self._cue.latency_ns = latency_ns
+                self._cue.latency_ns = self._improviser.latency_ns = latency_ns
                 return [event]
             case _:
                 return self._hear_beat(event)
@@ -332,8 +299,8 @@ class Engine:
 
     def _hear_note(self, note: NoteOn) -> list[Played]:
         played = self._begin_time(note.time_ns)
-        yields = not (self._trade.machine_plays or self._looper.on or self._beside)
-        if self._playing and yields:
+        improviser = self._improviser
+        if improviser.playing and not (self._trade.machine_plays or improviser.looping or self._beside):
             if note.time_ns <= self._chord_until_ns:
                 self._take(self._ear.hear(note, self._position(note.time_ns)))
                 self._follow_key()
@@ -341,21 +308,20 @@ class Engine:
             broken = self._broken_off(note.time_ns)
             played += self._yield(note.time_ns, release_ns=RELEASE_NS)
             self._broken = broken
-        line = self.line
-        assert line is not None
-        if self._trade.hears(line, note.time_ns) and not (self._playing and self._looper.on):
+        line = self._line
+        if self._trade.hears(line, note.time_ns) and not (improviser.playing and improviser.looping):
             if isinstance(self._asked, Again):
                 self._asked = None
-            if not self._playing and self._ear.phrase is None:
+            if not improviser.playing and not self._in_phrase:
                 self._take(self._ear.damp(note.time_ns))
-                self._begin_knowing(note.time_ns)
+                improviser.begin_phrase(note.time_ns, line)
             self._take(self._ear.note(note, line.position(note.time_ns)))
             self._follow_key()
         return played
 
     def _broken_off(self, time_ns: int) -> Broken | None:
         """What is left of the answer, where it is more than a note."""
-        answer, again, line = self._soloist.answer, self._takes.again, self.line
+        answer, again, line = self._improviser.answer, self._improviser.again, self.line
         if answer is None or again is None or line is None:
             return None
         left_ns = line.time_ns(answer.turn.end) - time_ns
@@ -364,42 +330,36 @@ class Engine:
     def _position(self, time_ns: int) -> float:
         return 0.0 if self.line is None else self.line.position(time_ns)
 
+    @property
+    def _in_phrase(self) -> bool:
+        return self._ear.phrase is not None
+
     def _follow_key(self) -> None:
         if self._steering.key == INFERRED:
             self._steer(self._steering)
 
     def _take(self, sounding: list[Sounding]) -> None:
-        if self._playing and not self._beside:
-            self._meanwhile += sounding
-        elif self.line is not None:
-            self._hearing.add(sounding, self.line)
+        self._improviser.take(sounding, self.line)
 
     def _read(self, now: int) -> list[Played]:
-        """One step of the network; or, while it plays beside the player, all that he did since takes its place."""
-        assert self.line is not None
-        unread = self._hearing.unread
-        if self._soloist.answer is not None and unread:
-            if self._mode == "duet":
-                self._soloist.keep_to(self._ear.room)
-            beside = [self._soloist.overhear(token, self.line, self._cue.latency_ns) for token in unread]
-            unread.clear()
-            return [event for events in beside for event in events]
-        if self._soloist.unread:
-            return [*self._soloist.read_on(self.line, self._cue.latency_ns)]
-        self._soloist.hear(unread.popleft(), self.line)
-        return []
+        return self._improviser.read(self._line, self._zone)
+
+    @property
+    def _zone(self) -> tuple[int, int] | None:
+        """Where it plays beside the player; None: wherever it likes."""
+        return self._ear.room if self._mode == "duet" else None
 
     def _end_tick(self, now: int) -> list[Played]:
-        self._hearing.end_tick()
+        self._improviser.end_tick()
         return []
 
     def _forget(self, now: int) -> list[Played]:
-        self._soloist.forget()
+        self._improviser.forget()
         return []
 
     def _steer(self, steering: Steering) -> None:
         self._steering = steering
-        self._soloist.steer(steering, self._scale())
+        self._improviser.steer(steering, self._scale())
 
     def _scale(self) -> Scale | None:
         """To which its notes are to belong."""
@@ -438,7 +398,7 @@ class Engine:
     # Whose turn it is
 
     def _ask(self, ask: Ask) -> list[Played]:
-        if self._playing or self._looper.on or self._asked is not None:
+        if self.playing or self._asked is not None:
             self._begin_phrase(ask.time_ns, sits_out=True)
             return self._yield(ask.time_ns)
         self._trade.lapse()
@@ -457,33 +417,24 @@ class Engine:
             return self._fall_out(now)
         ask, self._asked = self._asked, None
         broken, self._broken = self._broken if self._ear.brushed else None, None
-        phrase, line = self._ear.phrase, self.line
-        assert line is not None
+        phrase, line = self._ear.phrase, self._line
         self._chord_until_ns = self._ear.chord_until_ns
         self._begin_phrase(now)
         again = ask if isinstance(ask, Again) else Again(now, phrase)
+        turn: Turn | None = None
         if isinstance(ask, Again):
-            self._turn = self._turn_again(now, again, line)
+            turn = self._turn_again(now, again, line)
         elif ask is None and self._trade.end_beat(line) is not None:
-            self._turn = self._trade_turn(now, phrase, line)
+            turn = self._trade_turn(now, phrase, line)
         elif ask is not None or (phrase is not None and self._ear.deserves_answer(phrase)):
             turn = self._cue.turn(now, phrase, ask or Ask(now), line, self._steering.length)
-            self._turn = turn.endless() if self._mode == "continue" else turn
+            turn = turn.endless() if self._mode == "continue" else turn
         elif broken is not None:  # by a brush of the keys: it goes on
             again = broken.again
-            self._turn = self._cue.turn(now, again.phrase, Ask(now, like_ns=broken.left_ns), line)
-        if self._mute.on:
-            self._turn = None
-        if self._turn is not None:
-            self._decide(now, again, line)
+            turn = self._cue.turn(now, again.phrase, Ask(now, like_ns=broken.left_ns), line)
+        if turn is not None and not self._mute.on:
+            self._improviser.decide(turn, again, now, line)
         return []
-
-    def _decide(self, now: int, again: Again, line: Timeline) -> None:
-        """There is a turn to begin, when all that was heard by now is read."""
-        self._hearing.end_all(now, line)
-        self._takes.begin_answer(self._moment(), again)
-        self._decided_ns = now
-        self.answers += 1
 
     def _begin_phrase(self, now: int, sits_out: bool = False) -> None:
         self._take(self._ear.begin_phrase(now, sits_out and self._ear.phrase is not None))
@@ -520,7 +471,7 @@ class Engine:
         played = self._yield(time_ns)
         self._goes_on = False
         self._mode, self._trade = mode, self._trade_in(mode)
-        self._soloist.beside = self._beside
+        self._improviser.beside = self._beside
         self._begin_phrase(time_ns)
         return played
 
@@ -536,7 +487,7 @@ class Engine:
     def _mute_changed(self, now: int) -> list[Played]:
         """The mute is on or off now. What goes on until it is stopped goes on after it."""
         if self._mute.on:
-            self._goes_on = self._mode == "continue" and self._playing
+            self._goes_on = self._mode == "continue" and self._improviser.playing
             return self._yield(now)
         if self._goes_on:
             self._asked = Ask(now)
@@ -545,77 +496,44 @@ class Engine:
     def _fall_out(self, now: int) -> list[Played]:
         """The player has fallen silent: what is planned is the end."""
         self._begin_phrase(now)
-        self._turn = None
-        self._soloist.close()
+        self._improviser.close()
         return []
 
     def _join(self, now: int) -> list[Played]:
         """The machine comes in beside the player."""
-        line, phrase = self.line, self._ear.phrase
-        assert line is not None
+        line, phrase = self._line, self._ear.phrase
         self._asked = None
-        self._turn = self._cue.turn(now, phrase, Ask(now), line).endless()
-        self._decide(now, Again(now, phrase), line)
+        turn = self._cue.turn(now, phrase, Ask(now), line).endless()
+        self._improviser.decide(turn, Again(now, phrase), now, line)
         return []
 
     # The answer
 
     def _begin_answer(self, now: int) -> list[Played]:
-        turn, self._turn = self._turn, None
-        assert turn is not None and self.line is not None
-        self._takes.read(self._soloist.known(), self._hearing.copy())
-        zone = self._ear.room if self._mode == "duet" else None
-        played = self._soloist.begin(turn, self._dice, self.line, zone)
-        for good in self._marks:
-            self._soloist.mark(good)
-        self._marks.clear()
-        if self._beside:  # it is planned anew again and again: nothing to be looped
-            self._looper.forget()
-        else:
-            self._looper.begin(turn, self.line)
-            self._looper.add(played, self.line)
-        return [TurnBegins(self._decided_ns, self._beside), *played]
-
-    def _mark(self, good: bool) -> None:
-        """Good or bad is the answer that was decided last, though it may not have begun."""
-        if self._turn is None:
-            self._soloist.mark(good)
-        else:
-            self._marks.append(good)
+        return self._improviser.begin(self._line, self._zone)
 
     def _plan(self, now: int) -> list[Played]:
-        assert self.line is not None
-        played = self._soloist.plan(now, self.line)
-        self._looper.add(played, self.line)
-        return [*played, *self._start_loop(now)]
+        return self._improviser.plan(now, self._line)
 
     def _answer_over(self, now: int) -> list[Played]:
-        assert self.line is not None
-        if self._soloist.silent:  # nothing is left for it beside the player: it waits for more of him
+        if self._improviser.silent:  # nothing is left for it beside the player: it waits for more of him
             self._ear.wait()
-        self._soloist.end()
+        self._improviser.end()
         if self._trade.machine_plays:
-            self._trade.hand_over(self.line)
+            self._trade.hand_over(self._line)
         self._rest(now)
         self._asked, self._next_turn = self._next_turn, None
         return []
 
     def _bars_over(self, now: int) -> list[Played]:
         """The player's bars begin on the line, though the answer was late and has not ended."""
-        assert self.line is not None
-        self._trade.hand_over(self.line)
+        self._trade.hand_over(self._line)
         self._asked = None
-        return self._break_off(now, self.line)
+        return self._break_off(now, self._line)
 
     def _late(self, late: Late) -> list[Played]:
         """The outlet could not keep to the plan. Its clock is ahead of ours by the latency."""
-        plays = self._soloist.answer is not None or self._looper.started
-        if not plays or self.line is None or late.turn_ns != self._decided_ns:
-            return []
-        self._looper.lag(self.line.ticks(late.shift_ns))
-        if self._soloist.answer is not None:
-            self._soloist.lag(late, self.line)
-        if not late.ended and not (self._beside and self._soloist.lag_ticks > TICKS_PER_BEAT):
+        if self.line is None or not self._improviser.lag(late, self.line):
             return []
         time_ns = late.time_ns - self._cue.latency_ns
         played = self._yield(time_ns)
@@ -629,112 +547,77 @@ class Engine:
         return self._break_off(time_ns, before or self.line, release_ns)
 
     def _break_off(self, time_ns: int, line: Timeline | None, release_ns: int = 0) -> list[Played]:
-        self._turn, self._next_turn, looped = None, None, self._looper.started
-        self._looper.stop(time_ns + self._cue.latency_ns)
-        self._marks.clear()
-        if self._soloist.answer is None:
-            self._hear_meanwhile()
-            return [Yield(time_ns, release_ns)] if looped else []
-        assert line is not None
-        self._looper.cut(line.position(time_ns + self._cue.latency_ns))
-        self._soloist.take_back(time_ns + self._cue.latency_ns, line)
-        self._rest(time_ns)
-        return [Yield(time_ns, release_ns)]
+        self._next_turn, answered = None, self._improviser.answer is not None
+        played = self._improviser.break_off(time_ns, line, release_ns)
+        if answered:
+            self._rest(time_ns)
+        else:
+            self._improviser.hear_meanwhile(self.line, self._in_phrase)
+        return played
+
+    def _rest(self, time_ns: int) -> None:
+        """The answer is over."""
+        self._since_ns = time_ns
+        self._improviser.rest(time_ns, self.line, self._in_phrase)
 
     # Takes
-
-    def _moment(self) -> Moment:
-        return Moment(self._soloist.known(), self._hearing.copy())
-
-    def _return_to(self, moment: Moment, time_ns: int) -> None:
-        """What sounded at that moment has ended since."""
-        self._soloist.know(moment.known)
-        self._hearing = moment.hearing.copy()
-        self._take([NoteOff(time_ns, pitch) for pitch in sorted(moment.sounding)])
-
-    def _begin_knowing(self, time_ns: int) -> None:
-        """A phrase of the player's begins."""
-        here = self._moment()
-        if (from_ := self._takes.begin_phrase(here)) is not here:
-            self._return_to(from_, time_ns)
 
     @property
     def _again(self) -> Again | None:
         """What asks for another answer; None: the player has played since the last, or there is one to come."""
-        return self._takes.again if self._asked is None and self._ear.phrase is None else None
+        return self._improviser.again if self._asked is None and not self._in_phrase else None
 
     def _another(self, time_ns: int) -> list[Played]:
         """The last answer never was; there will be another to the same phrase, with fresh dice. Beside the player, what
         is planned is planned anew.
         """
-        if self._beside and self._soloist.answer is not None and self.line is not None:
-            self.answers += 1
-            return [*self._soloist.renew(time_ns, self._dice, self.line, self._cue.latency_ns)]
+        if self._beside and self._improviser.answer is not None and self.line is not None:
+            return self._improviser.renew(time_ns, self.line)
         again = self._again
         if again is None:
             return []
         played = self._break_off(time_ns, self.line, RELEASE_NS)
         self._begin_phrase(time_ns)
-        self._take_back(time_ns)
+        self._improviser.take_back(time_ns, self.line)
         self._asked = again._replace(time_ns=time_ns)
         return played
-
-    def _take_back(self, time_ns: int) -> None:
-        """The last answer never was; or else the phrase before it."""
-        self._looper.forget()
-        if (moment := self._takes.undo()) is not None:
-            self._return_to(moment, time_ns)
 
     def _vary_that(self, time_ns: int) -> list[Played]:
         """Another answer varies the last one, as soon as that is over."""
         again = None if self._beside else self._again
         if again is None:
             return []
-        played = self._break_off(time_ns, self.line, RELEASE_NS) if self._looper.on else []
+        played = self._break_off(time_ns, self.line, RELEASE_NS) if self._improviser.looping else []
         self._trade.lapse()
         again = again._replace(time_ns=time_ns, varies=True)
-        self._asked, self._next_turn = (None, again) if self._playing else (again, None)
+        self._asked, self._next_turn = (None, again) if self._improviser.playing else (again, None)
         return played
 
     def _loop_that(self, time_ns: int) -> list[Played]:
         """The last answer is played again and again, until this is pressed again. What the player plays over that is
         his next phrase, answered when the loop has ended.
         """
-        if self._looper.on:
+        if self._improviser.looping:
             return self._yield(time_ns, release_ns=RELEASE_NS)
         if self._asked is not None or self.line is None or self._beside:  # there is no last answer
             return []
         self._trade.lapse()
         self._next_turn = None
-        self._looper.press(time_ns + LEAD_NS + self._cue.latency_ns)
-        return self._start_loop(time_ns)
-
-    def _start_loop(self, now: int) -> list[Played]:
-        """As soon as the answer is planned, whole."""
-        line = self.line
-        if not self._looper.on or line is None or (self._playing and self._soloist.over_ns(line) is None):
-            return []
-        if not self._looper.start(line, self._playing):
-            return []
-        self._decided_ns = now
-        return [TurnBegins(now)]
+        return self._improviser.loop(time_ns, self.line)
 
     def _loop_on(self, now: int) -> list[Played]:
-        assert self.line is not None
-        return [self._looper.play(self.line)]
+        return self._improviser.loop_on(self._line)
 
     def _undo(self, time_ns: int) -> list[Played]:
         played = self._end_all(time_ns)
-        self._take_back(time_ns)
+        self._improviser.take_back(time_ns, self.line)
         return played
 
     def _forget_me(self, time_ns: int) -> list[Played]:
         played = self._end_all(time_ns)
-        self._looper.forget()
-        self._takes.forget()
+        self._improviser.forget_all(time_ns, self.line)
         self._ear.forget()
         self._steer(self._steering)
-        self._return_to(Moment(NOTHING, Hearing()), time_ns)
         return played
 
     def _end_all(self, time_ns: int) -> list[Played]:
@@ -742,19 +625,6 @@ class Engine:
         played = self._yield(time_ns)
         self._begin_phrase(time_ns)
         return played
-
-    def _rest(self, time_ns: int) -> None:
-        """The answer is over: the network hears that its notes end, and what the player did meanwhile."""
-        self._rested_ns = self._since_ns = time_ns
-        self._hearing.end(self._soloist.last_tick)
-        self._take([NoteOff(time_ns, pitch) for pitch in self._soloist.own])
-        self._hear_meanwhile()
-
-    def _hear_meanwhile(self) -> None:
-        meanwhile, self._meanwhile = self._meanwhile, []
-        if meanwhile and self._ear.phrase is not None:  # it begins with a pick-up
-            self._begin_knowing(meanwhile[0].time_ns)
-        self._take(meanwhile)
 
 
 def _first(*acts: tuple[int | None, Act]) -> Due | None:

@@ -136,7 +136,7 @@ class Stage:
     ) -> None:
         self._net, self._faults = _Counted(net), faults
         self._engine = Engine(self._net, musicianship)
-        self._engine._soloist._reader = StrictReader(self._net, musicianship.steering, remembered)
+        self._engine._improviser._soloist._reader = StrictReader(self._net, musicianship.steering, remembered)
         self._loop = Loop(self._engine, SimpleQueue(), self, CHANNEL)
         grid_ticks, latency_ns = musicianship.time.grid.step_ticks, musicianship.out_latency_ns
         duties = duties._replace(grid_ticks=grid_ticks, latency_ns=latency_ns)

@@ -91,7 +91,7 @@ def test_a_late_finger_of_the_chord_that_asks_is_no_entrance(late_ms: int, yield
     show = play(Ask(struck_ns + 10 * MS), *key(struck_ns + late_ms * MS, 300))
     assert any(isinstance(gave.event, Yield) for gave in show.gave) == yields
     assert any(onset > struck_ns + NS for onset in onsets(show)) != yields
-    assert show.engine._ear._damper.voices == 0 and not show.engine._hearing.unread
+    assert show.engine._ear._damper.voices == 0 and not show.engine._improviser._hearing.unread
 
 
 def test_a_note_is_an_entrance_however_soon_it_comes_after_who_asked() -> None:

@@ -217,7 +217,7 @@ def test_what_was_expected_changes_no_plan() -> None:
 def test_the_network_reads_both_parts_once_each_in_the_order_in_which_they_sound() -> None:
     net = lively()
     show = stage(net=net).play(tune())
-    stream = show.engine._soloist.stream
+    stream = show.engine._improviser._soloist.stream
     assert stream is not None and not stream.held.any() and not stream.own.any()
     heard = 2 * 32
     assert float(stream.reading.state[0]) == 1 + heard + len(show.sent)  # this one counts what it has read
@@ -232,7 +232,7 @@ def test_what_is_read_again_is_remembered_once(seed: int, after_ms: int) -> None
     heard = played_on(LINE, every(0.5, 0, 6), pitch=72, late_ns=-20 * MS)
     stop = Halt(heard[16].time_ns + after_ms * MS)
     show = stage(IN_TIME, seed=seed).play(sorted([JOINS, *heard, stop], key=lambda event: event.time_ns))
-    assert show.engine._soloist._reader.memory.kept == len(heard)
+    assert show.engine._improviser._soloist._reader.memory.kept == len(heard)
 
 
 def test_what_is_late_moves_the_rest_and_nothing_is_stuck() -> None:
@@ -340,8 +340,8 @@ def test_stopped_while_all_is_silent_it_joins_the_next_phrase() -> None:
 
 def test_an_hour_beside_the_player_keeps_little() -> None:
     show = stage().play(tune(1200))
-    assert len(show.engine._soloist._exchange.answer) <= MOST_LEARNT + 1 < len(show.sent)
-    assert len(show.engine._soloist._tape._read) < 200
+    assert len(show.engine._improviser._soloist._exchange.answer) <= MOST_LEARNT + 1 < len(show.sent)
+    assert len(show.engine._improviser._soloist._tape._read) < 200
 
 
 def test_the_player_is_heard_in_order_however_far_it_falls_behind() -> None:

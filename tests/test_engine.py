@@ -180,9 +180,9 @@ def test_after_a_yield_the_network_stands_where_the_sound_stopped() -> None:
         engine.step(due)
     fed = [row[1] for row in net.read_tokens[before:]]
     assert fed == [*(OFF + pitch for pitch in held), 127]
-    assert engine._soloist.stream is not None
+    assert engine._improviser._soloist.stream is not None
     tokens_sounded = 1 + 24 + len(sounded) + len(fed)
-    assert int(engine._soloist.stream.reading.state[0]) == tokens_sounded
+    assert int(engine._improviser._soloist.stream.reading.state[0]) == tokens_sounded
 
 
 def test_a_blip_gets_no_answer_unless_asked_for() -> None:
@@ -251,7 +251,7 @@ def test_memory_starts_afresh_after_a_long_silence() -> None:
 def test_what_a_lost_input_held_is_heard_to_end_before_memory_starts_afresh() -> None:
     """Both keys come up when memory would start afresh; the network hears so first."""
     engine = Engine(lively(), Musicianship(forget_s=1.0))
-    engine._soloist._reader = StrictReader(engine._soloist._reader._net, Steering())
+    engine._improviser._soloist._reader = StrictReader(engine._improviser._soloist._reader._net, Steering())
     run(engine, [NoteOn(NS, 58, 1), NoteOn(NS, 59, 1), InputLost(2 * NS)], 4 * NS)
 
 
@@ -347,7 +347,7 @@ def test_a_flood_is_survived_and_read_up_quickly() -> None:
     for i in range(20_000):
         time_ns = NS + i * 100_000
         engine.step(time_ns, NoteOn(time_ns, i % 128, 64))
-    assert len(engine._hearing.unread) <= 1024
+    assert len(engine._improviser._hearing.unread) <= 1024
     now = NS + 20_000 * 100_000
     engine.step(now, InputLost(now))
     before = len(net.read_tokens)
@@ -393,7 +393,7 @@ def test_a_pedal_held_across_an_answer_sustains_but_holds_no_turn() -> None:
 )
 def test_what_is_fed_keeps_to_the_alphabet(script: list[tuple[int, str, int]], seed: int) -> None:
     engine = Engine(lively(), Musicianship(seed=seed))
-    engine._soloist = Soloist(StrictReader(lively(), engine._settings.steering), Belts(), Pace(40))
+    engine._improviser._soloist = Soloist(StrictReader(lively(), engine._settings.steering), Belts(), Pace(40))
     now = NS
     for wait_ms, kind, pitch in script:
         now += wait_ms * MS

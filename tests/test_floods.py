@@ -53,14 +53,14 @@ def test_after_a_flood_it_plays_as_before(held: bool, step_ms: float) -> None:
     """Also on a machine that cannot read as fast as it hears: nothing stays in the network's memory as if held."""
     stage = Stage(lively(), Musicianship(), Faults(step_ns=round(step_ms * MS)))
     show = stage.play(let_in(flood(NS, 3.0, held)), 5 * NS)
-    assert len(show.engine._hearing.unread) <= hearing.BACKLOG
+    assert len(show.engine._improviser._hearing.unread) <= hearing.BACKLOG
     again = phrase(5 * NS if step_ms < 1 else 20 * NS)
     ended_ns = again[-1].time_ns
     show = stage.play(again)
     decided = [gave.event.time_ns for gave in show.gave if isinstance(gave.event, TurnBegins)]
     assert decided and ended_ns < decided[-1] < ended_ns + 2 * NS
     assert len(notes(show.sent)) > 5
-    stream = show.engine._soloist.stream
+    stream = show.engine._improviser._soloist.stream
     assert stream is None or not stream.held.any()
 
 

@@ -243,7 +243,7 @@ def test_a_key_that_is_turned_to_while_it_plays_holds_for_what_is_drawn_from_the
     time: Time, seed: int, turns: list[tuple[int, float]]
 ) -> None:
     stage = Stage(MadNet(seed), Musicianship(steering=PLAIN, time=time, seed=seed))
-    reader = stage._engine._soloist._reader = Watching(stage._net, PLAIN)
+    reader = stage._engine._improviser._soloist._reader = Watching(stage._net, PLAIN)
     named = [Steer(3 * NS + ms * MS, "key", at("key", 2 / 25 + share * 23 / 25)) for ms, share in turns]
     stage.play(sorted([*chords(10, 3), *melody(6 * NS), *named], key=lambda event: event.time_ns))
     for key, what in reader.drawn:

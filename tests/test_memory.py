@@ -208,7 +208,7 @@ def test_only_what_the_player_played_is_remembered() -> None:
     begins = [NS, 3 * NS + NS // 8, 6 * NS]
     show = stage.play([event for begin_ns in begins for event in lick(begin_ns)], 12 * NS)
     sounding = [note for note in notes(show.sent) for at in begins if note.on.due_ns < at <= note.off.sent_ns]
-    memory = show.engine._soloist._reader.memory
+    memory = show.engine._improviser._soloist._reader.memory
     assert sounding and memory is not None
     assert memory._whats[: memory.kept].tolist() == [what for pitch in LICK for what in (pitch, OFF + pitch)] * 3
 

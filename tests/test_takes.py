@@ -70,12 +70,12 @@ def sounds(played: Sequence[Note]) -> list[tuple[int, int, int]]:
 
 def read(engine: Engine) -> int:
     """How many tokens the network has read, on the way to where it stands."""
-    stream = engine._soloist.stream
+    stream = engine._improviser._soloist.stream
     return 0 if stream is None else int(stream.reading.state[0])
 
 
 def remembered(engine: Engine) -> int:
-    return engine._soloist._reader.memory.kept
+    return engine._improviser._soloist._reader.memory.kept
 
 
 # Another take
@@ -222,8 +222,8 @@ def test_a_variation_is_undone_like_an_answer_and_taken_again_as_one() -> None:
     stage = a_stage()
     stage.play([*PHRASE, VaryThat(9 * NS), AnotherTake(11 * NS)], 20 * NS)
     known = read(stage._engine)
-    assert stage._engine.answers == 3 and stage._engine._takes.again is not None
-    assert stage._engine._takes.again.varies
+    assert stage._engine.answers == 3 and stage._engine._improviser._takes.again is not None
+    assert stage._engine._improviser._takes.again.varies
     stage.play([Undo(20 * NS)], 21 * NS)
     first = notes(a_stage().play(PHRASE).sent)
     assert known > read(stage._engine) == 1 + len(PHRASE) + 2 * len(first)
@@ -340,7 +340,7 @@ def test_what_is_pressed_does_not_depend_on_when_the_engine_wakes(presses: list[
 
 def known_to(engine: Engine) -> tuple[int, bytes, bytes]:
     """All of it, to the bit: the network's state depends on all that it has read."""
-    stream = engine._soloist.stream
+    stream = engine._improviser._soloist.stream
     return engine.answers, engine.remembered(), b"" if stream is None else stream.reading.state.tobytes()
 
 
@@ -350,7 +350,7 @@ def known_to(engine: Engine) -> tuple[int, bytes, bytes]:
 def test_what_is_forgotten_is_not_quoted() -> None:
     stage = Stage(lively(), Musicianship(steering=Steering(variation=0.0)))
     stage.play([*PHRASE, ForgetMe(OVER_NS)], OVER_NS)
-    assert not stage._engine._soloist._model
+    assert not stage._engine._improviser._soloist._model
 
 
 def test_forgotten_is_all_that_was_heard() -> None:

@@ -105,7 +105,7 @@ def check_it_is_decided(show: Show) -> None:
 
 def state(show: Show) -> int:
     """How many tokens the network has read, and not unread."""
-    stream = show.engine._soloist.stream
+    stream = show.engine._improviser._soloist.stream
     assert stream is not None
     return int(stream.reading.state[0])
 
