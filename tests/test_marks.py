@@ -11,14 +11,14 @@ import pytest
 from improv.config import Settings
 from improv.engine import Engine
 from improv.music.cue import LEAD_NS
-from improv.music.events import Heard, Mark, NoteOff, NoteOn, TurnBegins
+from improv.music.events import Mark, TurnBegins
 from improv.music.steering import Steering
 from improv.music.timeline import NS
 from improv.net.codec import OFF, Token
 from improv.net.memory import BEST, EVENTS, MOST_LEARNT, NO_RUNS, PLAYED, ROW, WORTH, Memory, read, spelled
 from tests.nets import lively
 from tests.stage import Faults, Note, Stage, notes
-from tests.test_memory import BEGINNING, LICK, Listening, line
+from tests.test_memory import BEGINNING, LICK, Listening, lick, line
 
 ANSWER = line((80, 77, 75, 72), begin=300)
 
@@ -136,14 +136,6 @@ def test_what_is_no_memory_is_refused(text: str) -> None:
 
 MS = NS // 1000
 PAUSE_NS = 8 * NS
-
-
-def lick(begin_ns: int) -> list[Heard]:
-    events: list[Heard] = []
-    for i, pitch in enumerate(LICK):
-        on_ns = begin_ns + i * NS // 8
-        events += [NoteOn(on_ns, pitch, 80), NoteOff(on_ns + NS // 16, pitch)]
-    return events
 
 
 def session(marks: Sequence[Mark], phrases: int = 2, remembered: bytes = b"") -> tuple[list[Note], Engine]:
