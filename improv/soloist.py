@@ -3,12 +3,11 @@
 The network hears what it plays at once; the world hears it when it is due. Where it stood before
 each event is kept (`Tape`), so that what has not sounded can be taken back, and what the player does
 beside it takes its place among what is planned. On a grid an onset may sound a little sooner than it
-was drawn: what is planned waits here until nothing can come before it.
+was drawn: what is planned waits (`Sounds`) until nothing can come before it.
 """
 
 from __future__ import annotations
 
-import bisect
 import copy
 import math
 from collections import deque
@@ -22,6 +21,7 @@ from improv.music.answer import Answer, Turn
 from improv.music.belts import Belts, Pace
 from improv.music.events import Late, NoteOff, NoteOn, Revise
 from improv.music.scale import Scale
+from improv.music.sounds import Sounds, Struck
 from improv.music.steering import Steering
 from improv.music.timeline import NS, ROUNDING, TICKS_PER_BEAT, Timeline
 from improv.net import codec
@@ -29,7 +29,7 @@ from improv.net.codec import Token
 from improv.net.memory import NO_RUNS, Memory
 from improv.net.quote import Quote
 from improv.net.stream import MACHINE, PLAYER, UNKNOWN, Limits, Reader, Stream
-from improv.tape import Part, Struck, Tape
+from improv.tape import Part, Tape
 
 AHEAD_NS = NS // 2  # how far ahead of its time an answer is planned,
 BESIDE_TICKS = TICKS_PER_BEAT * 9 // 8  # and what is played beside the player
@@ -41,19 +41,6 @@ SURPRISE = 3.0  # nats: what the player does beside the machine and was likelier
 SETTLED_NS = 30_000_000  # what is to sound so soon after it stays as it is: it may have been sent
 
 Planned = list[NoteOn | NoteOff | Revise]
-
-
-class Sound(NamedTuple):
-    """A planned note-on or note-off, in the order in which they sound."""
-
-    position: float
-    on: bool
-    pitch: int
-    velocity: int = 0
-
-    def event(self, line: Timeline) -> NoteOn | NoteOff:
-        time_ns = line.time_ns(self.position)
-        return NoteOn(time_ns, self.pitch, self.velocity) if self.on else NoteOff(time_ns, self.pitch)
 
 
 class Overheard(NamedTuple):
@@ -95,8 +82,7 @@ class Soloist:
         self._quote_tick = 0  # where it begins
         self.beside = False  # it is told who plays, and plans a beat ahead
         self._tape = Tape()
-        self._waiting: list[Sound] = []  # in order
-        self._struck: dict[int, Struck] = {}  # of each pitch, the last
+        self._sounds = Sounds(belts.voices)
         self._overheard: Overheard | None = None
         self._drawn_from = -math.inf  # the place before which nothing more is planned
         self.lag_ticks = 0.0  # how much later than planned the rest of the answer sounds,
@@ -228,7 +214,8 @@ class Soloist:
         if zone is not None:
             answer.keep_within(zone)
         self._reader.reseed(dice)
-        self._waiting, self._struck, self._drawn_from = [], {}, -math.inf
+        self._sounds.clear()
+        self._drawn_from = -math.inf
         self.lag_ticks, self._lags_from = 0.0, math.inf
         self._overheard = None
         self._tape.clear()
@@ -366,9 +353,9 @@ class Soloist:
         for later in reversed(clashing):
             ahead.remove(later)
             if later.on:
-                self._strike_was(later)
+                self._sounds.strike_was(later.pitch, later.struck)
         self._never_was(clashing)
-        self._waiting = [sound for sound in self._waiting if sound.pitch != part.pitch]
+        self._sounds.drop_pitch(part.pitch)
         ahead[place] = part._replace(clashes=True)
         ended: Planned = [_revise_from(settled, line)]  # first: an end does not wait for what is dropped
         if own:
@@ -421,9 +408,9 @@ class Soloist:
             if later.on:
                 assert later.onsets is not None
                 answer.onsets = later.onsets
-                self._strike_was(later)
+                self._sounds.strike_was(later.pitch, later.struck)
         self._never_was(dropped)
-        self._waiting = [sound for sound in self._waiting if sound.position <= settled]
+        self._sounds.drop(settled)
         self._drawn_from = settled
         answer.over = None
         self._pace.take_back(line.time_ns(settled))
@@ -432,12 +419,6 @@ class Soloist:
     def _never_was(self, dropped: list[Part]) -> None:
         if self._exchange is not None:
             self._exchange.take_back([part.token for part in dropped])
-
-    def _strike_was(self, part: Part) -> None:
-        if part.struck is None:
-            self._struck.pop(part.pitch, None)
-        else:
-            self._struck[part.pitch] = part.struck
 
     # What is drawn
 
@@ -510,8 +491,8 @@ class Soloist:
         if (next_ns := self._pace.next_ns()) is not None:
             places.append(line.position(next_ns))
         onset = answer.onsets.position
-        drawn_together = [end for end in self._ends if self._struck[end.pitch].position == onset]
-        if voices + len(drawn_together) >= self._belts.voices:  # these cannot make room on their line of the grid
+        fixed = voices + self._sounds.ended_from(onset)  # these cannot make room on their line of the grid
+        if fixed >= self._belts.voices:
             places.append(onset)
         return max(map(answer.tick_from, places), default=answer.begin_tick)
 
@@ -519,7 +500,7 @@ class Soloist:
         """The tick by which the first of some notes has to end: one more is left for the order within a tick."""
         if not sounding:
             return FAR
-        first = min([self._struck[pitch] for pitch in sounding])
+        first = self._sounds.first_struck(sounding)
         return first.tick + int(self._longest(first, line) - first.position) - 1
 
     def _longest(self, struck: Struck, line: Timeline) -> float:
@@ -547,7 +528,7 @@ class Soloist:
     # What sounds
 
     def _play(self, answer: Answer, stream: Stream, token: Token, line: Timeline) -> None:
-        onsets, struck = answer.onsets, self._struck.get(token.what % codec.PITCHES)
+        onsets, struck = answer.onsets, self._sounds.struck(token.what % codec.PITCHES)
         on = token.what < codec.OFF
         position = self._strike(answer, stream, token, line) if on else self._release(answer, token, line)
         self._tape.add(Part(position, token, True, onsets, struck), stream)
@@ -558,45 +539,24 @@ class Soloist:
     def _strike(self, answer: Answer, stream: Stream, token: Token, line: Timeline) -> float:
         """A note begins. If it sounds already it ends first; struck twice on one line of the grid it is one note."""
         pitch, position = token.what, answer.onset(token.tick) + answer.turn.lean_ticks
-        before = self._struck.get(pitch)
-        sounds = before is None or position > before.position
-        answer.strike(token.tick, position, sounds)
-        again = [end for end in self._ends if end.pitch == pitch and end.position >= position]
-        for end in again:
-            self._waiting.remove(end)
-        if sounds:
-            for end in again:
-                bisect.insort(self._waiting, end._replace(position=position))
-            self._make_room(stream, position)
-            bisect.insort(self._waiting, Sound(position, True, pitch, codec.velocity_of(token.velocity)))
-            self._struck[pitch] = Struck(position, token.tick)
+        struck, velocity = Struck(position, token.tick), codec.velocity_of(token.velocity)
+        heard = self._sounds.strike(pitch, struck, velocity, int(stream.own.sum()))
+        answer.strike(token.tick, position, heard)
+        if heard:
             self._pace.begin(line.time_ns(position))
         return position
-
-    def _make_room(self, stream: Stream, position: float) -> None:
-        """On the grid, notes may still sound that the network has ended: those beyond the belt end here."""
-        later = [end for end in self._ends if end.position > position]
-        surplus = int(stream.own.sum()) + len(later) + 1 - self._belts.voices if later else 0
-        begun = [end for end in later if self._struck[end.pitch].position < position]
-        for end in begun[: max(0, surplus)]:
-            self._waiting.remove(end)
-            bisect.insort(self._waiting, end._replace(position=position))
 
     def _release(self, answer: Answer, token: Token, line: Timeline) -> float:
         """A note ends: it keeps the length it was given, up to the belt's and to the end of the turn."""
         pitch = token.what - codec.OFF
-        struck = self._struck[pitch]
+        struck = self._sounds.struck(pitch)
+        assert struck is not None
         drawn = struck.position + token.tick - struck.tick
         longest = self._longest(struck, line)  # which one struck twice on a line may pass
         latest = answer.latest if answer.latest > struck.position else struck.position + 1
         position = min(max(min(drawn, longest), self._ripe_by(answer), self._drawn_from), latest)
-        bisect.insort(self._waiting, Sound(position, False, pitch))
+        self._sounds.release(pitch, position)
         return position
-
-    @property
-    def _ends(self) -> list[Sound]:
-        """Of the notes that the network has ended already, in order."""
-        return [sound for sound in self._waiting if not sound.on]
 
     def _last(self, answer: Answer) -> float:
         last = self._tape.last_position
@@ -611,9 +571,7 @@ class Soloist:
     def _ripe(self, answer: Answer, line: Timeline) -> Planned:
         """What can sound no sooner than it waits for."""
         until = math.inf if answer.over is not None else self._ripe_by(answer) + ROUNDING
-        ripe = [sound for sound in self._waiting if sound.position <= until]
-        self._waiting = self._waiting[len(ripe) :]
-        return [sound.event(line) for sound in ripe]
+        return [sound.event(line) for sound in self._sounds.ripe(until)]
 
 
 def _revise_from(settled: float, line: Timeline) -> Revise:

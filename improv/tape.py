@@ -6,15 +6,9 @@ from collections import deque
 from typing import NamedTuple
 
 from improv.music.answer import Onsets
+from improv.music.sounds import Struck
 from improv.net.codec import OFF, PITCHES, Token
 from improv.net.stream import Stream
-
-
-class Struck(NamedTuple):
-    """Where a note begins, and the tick that was drawn. The first one begins first."""
-
-    position: float
-    tick: int
 
 
 class Part(NamedTuple):
