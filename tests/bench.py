@@ -112,6 +112,8 @@ def _interpreters(folder: Path) -> list[Interpreter]:
     found = [Interpreter(model_path=str(folder / f"{graph}.tflite"), num_threads=1) for graph in GRAPHS]
     for interpreter in found:
         interpreter.allocate_tensors()
+        for tensor in interpreter.get_input_details():  # what stands there otherwise may be no number of a table
+            interpreter.set_tensor(tensor["index"], np.zeros(tensor["shape"], tensor["dtype"]))
     return found
 
 
