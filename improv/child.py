@@ -18,7 +18,7 @@ def command(module: str, *arguments: str) -> list[str]:
 
 
 def leave_signals_to_the_parent() -> None:
-    """Ctrl-C and a closing terminal reach the whole group: the parent decides, and its children follow."""
-    for name in ("SIGINT", "SIGHUP", "SIGUSR1"):
+    """Ctrl-C and its like, or a closing terminal, reach the whole group: the parent decides, its children follow."""
+    for name in ("SIGINT", "SIGQUIT", "SIGTSTP", "SIGHUP", "SIGUSR1"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from improv import __version__
+from improv.endings import endings
 from improv.errors import BadInput
 
 app = typer.Typer(
@@ -57,9 +58,8 @@ def _at_the_door() -> Iterator[None]:
 
 def _leave_quietly_until_it_listens() -> None:
     """Before the daemon handles signals itself nothing sounds: any of them is an orderly end."""
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), lambda *_: os._exit(0))
+    for number in endings():
+        signal.signal(number, lambda *_: os._exit(0))
     if hasattr(signal, "SIGUSR1"):  # a panic, but nothing sounds yet
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
@@ -268,12 +268,15 @@ def replay(
 
 @app.command()
 def recover(
-    path: Annotated[Path, typer.Argument(help="A log, or the folder of --record.")],
+    path: Annotated[str, typer.Argument(help="A log, or the folder of --record.")],
 ) -> None:
     """Make the MIDI files of sessions that were cut short."""
-    from improv.recording import recovered
+    with _at_the_door():
+        if not path:
+            raise BadInput('recover "": it names no log and no folder; this one is called "."')
+        from improv.recording import recovered
 
-    outcomes = list(recovered(path))
+    outcomes = list(recovered(Path(path)))
     for outcome in outcomes:
         print(outcome.line if outcome.good else f"improv: {outcome.line}", file=None if outcome.good else sys.stderr)
     if not outcomes:

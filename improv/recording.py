@@ -22,6 +22,7 @@ from improv.net import weights
 from improv.net.memory import spelled
 from improv.net.weights import Card
 from improv.progress import Progress
+from improv.saying import say
 
 LOG = logging.getLogger("improv")
 
@@ -57,12 +58,13 @@ class Recording:
                 self._log.unlink()
                 return
             midi.with_suffix(".txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-            print(f"recorded {midi}")
         except BadLog as error:
             LOG.warning(str(error))
         except OSError as error:
             midi = self._log.with_suffix(".mid")
             LOG.warning("%s: the recording could not be written (%s); its log stays", midi, error.strerror)
+        else:
+            say(f"recorded {midi}")
 
 
 def midi_of(log: Path, midi: Path | None = None) -> Path | None:

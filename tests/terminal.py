@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 HOME, OTHER_PAGE, OWN_PAGE = "\x1b[H", "\x1b[?1049h", "\x1b[?1049l"
 HIDDEN, SHOWN = "\x1b[?25l", "\x1b[?25h"
-INTERRUPT = b"\x03"  # Ctrl-C
+INTERRUPT, QUIT = b"\x03", b"\x1c"  # Ctrl-C, Ctrl-\
 KIND = {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
 # A program takes the terminal for its own before it begins.
 TAKE_IT = "import fcntl, os, sys, termios; fcntl.ioctl(1, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"

@@ -18,6 +18,8 @@ MAY_IMPORT = {
     "improv.hush": set(),
     "improv.shipped": set(),
     "improv.child": set(),
+    "improv.endings": set(),
+    "improv.saying": set(),
     "improv.progress": set(),
     "improv.door": {"improv.errors"},
     "improv.net": {"improv.music", "improv.errors", "improv.hush", "improv.shipped", "improv.door"},
@@ -52,6 +54,7 @@ MAY_IMPORT = {
         "improv.midi",
         "improv.errors",
         "improv.progress",
+        "improv.saying",
         "improv.__version__",
     },
     "improv.replay": {
@@ -90,6 +93,8 @@ MAY_IMPORT = {
         "improv.clock",
         "improv.errors",
         "improv.child",
+        "improv.endings",
+        "improv.saying",
     },
     "improv.demo": {
         "improv.players",

@@ -51,6 +51,13 @@ def test_without_a_midi_system_it_points_to_the_demo() -> None:
     assert "improv demo" in improv("ports").stdout
 
 
+@pytest.mark.parametrize("args", [("listen", "--virtual", "--record", ""), ("recover", "")])
+def test_a_folder_without_a_name_is_refused(args: tuple[str, ...]) -> None:
+    result = improv(*args)
+    assert result.returncode == 2 and result.stdout == ""
+    assert '""' in result.stderr and len(result.stderr.splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     ("args", "says"),
     [

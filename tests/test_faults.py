@@ -92,13 +92,22 @@ def test_killed_it_is_silent_in_a_quarter_of_a_second(env: Env) -> None:
         assert all(map(gone, helpers))
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"])
 def test_a_signal_ends_it_in_silence(env: Env, name: str) -> None:
     with playing(env) as scene:
         signalled_ns = scene.daemon.signal(getattr(signal, name))
         assert scene.daemon.wait() == 0
         scene.falls_silent(signalled_ns)
         assert scene.daemon.err.lines == []
+
+
+def test_ctrl_z_stops_nothing(env: Env) -> None:
+    with into_the_observer(env) as (daemon, player):
+        for pid in (*children(daemon.process.pid), daemon.process.pid):
+            os.kill(pid, signal.SIGTSTP)
+        player.play(quick())
+        assert player.wait_for_notes(MACHINE, 3, turn(player)), "it plays no more"
+        assert daemon.err.lines == []
 
 
 def test_a_second_signal_ends_it_at_once_and_silent(env: Env) -> None:

@@ -78,6 +78,23 @@ def test_a_full_disk_stops_the_recording_and_not_the_music(env: Env, tmp_path: P
     assert log.exists()
 
 
+def test_a_reader_that_has_gone_is_nobodys_fault(env: Env, tmp_path: Path) -> None:
+    kept = ("--record", str(tmp_path), "--player", str(tmp_path / "anna.json"))
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-m", "improv", "listen", *VIRTUAL, *kept]
+    with subprocess.Popen(command, env=env, stdout=pipe, stderr=pipe, text=True) as session:
+        assert session.stdout is not None and session.stderr is not None
+        assert session.stdout.readline().startswith("listening")
+        with Player(env) as player:
+            player.play(phrase())
+        session.stdout.close()
+        session.send_signal(signal.SIGINT)
+        said = session.stderr.read().splitlines()
+    assert session.returncode == 0
+    assert len(said) == 1 and "begins with an empty memory" in said[0]
+    assert {path.suffix for path in tmp_path.iterdir()} == {".log", ".mid", ".txt", ".json"}
+
+
 def test_a_session_is_played_again_from_its_log(env: Env, tmp_path: Path) -> None:
     with Daemon(env, *VIRTUAL[:-2], "--record", str(tmp_path), "--bpm", "120") as daemon, Player(env) as player:
         for _ in range(2):  # the second one breaks the first answer off

@@ -11,8 +11,8 @@ import pytest
 
 from tests import jack
 from tests.jack import Env, Player, gone, server_or_skip
-from tests.terminal import HOME, INTERRUPT, OTHER_PAGE, OWN_PAGE, SHOWN, Terminal
-from tests.test_live import MACHINE, VIRTUAL, quick
+from tests.terminal import HOME, INTERRUPT, OTHER_PAGE, OWN_PAGE, QUIT, SHOWN, Terminal
+from tests.test_live import MACHINE, TURNS, VIRTUAL, quick, turn
 
 pytestmark = pytest.mark.jack
 
@@ -46,6 +46,19 @@ def test_a_session_is_seen_and_leaves_the_terminal_as_it_was(env: Env) -> None:
     assert any(line.startswith("improv: heard 8 notes") for line in lines)
     assert any(line.startswith("heard 8 notes, answered with") for line in lines)
     assert not any("the view" in line for line in lines)
+
+
+def test_quit_at_the_terminal_ends_it_in_silence_as_well(env: Env) -> None:
+    with Terminal(*LOW) as terminal:
+        improv = terminal.start([*LISTEN, *TURNS], env)
+        assert terminal.wait(lambda text: "l i s t e n i n g" in text)
+        with Player(env) as player:
+            player.play(quick())
+            assert player.wait_for_notes(MACHINE, after_ns=turn(player))
+            terminal.press(QUIT)
+            assert improv.wait(10) == 0
+            assert player.wait(lambda: not any(player.sound()), 1.0), player.sound()
+        assert terminal.wait(lambda text: OWN_PAGE in text and "heard 8 notes, answered with" in text)
 
 
 @pytest.mark.parametrize(("flags", "kind"), [(("--plain",), "xterm-256color"), ((), "dumb")])

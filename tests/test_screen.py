@@ -117,7 +117,7 @@ def test_a_beat_moves_by_itself(terminal: Terminal) -> None:
     end(process)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGQUIT])
 def test_signals_of_the_terminal_are_the_parents(terminal: Terminal, number: int) -> None:
     process = view(terminal)
     feed(process, YOURS)
@@ -209,4 +209,9 @@ def test_what_is_no_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setenv("TERM", kind)
         assert can_draw() is good
     monkeypatch.delenv("TERM")
+    assert not can_draw()
+
+
+def test_without_a_standard_output_nothing_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
     assert not can_draw()

@@ -13,10 +13,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 
 from improv import players, presets
 from improv.clock import now_ns
 from improv.config import MS, Settings
+from improv.endings import endings
 from improv.engine import Engine
 from improv.live.commentary import Commentary
 from improv.live.lamps import Lamps
@@ -42,9 +44,11 @@ from improv.music.timeline import Timeline
 from improv.net import weights
 from improv.net.weights import Card
 from improv.recording import Recording, recovered
+from improv.saying import say
 
 LOG = logging.getLogger("improv")
 SOON_RECOVERED = 4 * 1024**2  # bytes of a log: an hour of playing, in a few seconds
+Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 CLOSE_S = 3.0  # is more than any driver needs
 OUTLET = 0  # of the plugs
 ONE_SIGNAL_NS = 100_000_000  # a group and its members are often told the same thing twice
@@ -56,14 +60,15 @@ def listen(settings: Settings, card: Card) -> int:
     if settings.random_seed is None:
         settings = replace(settings, random_seed=secrets.randbelow(10**9))
     log_file = None if settings.log_file is None else Path(settings.log_file)
-    # Before there is a session, and when it is over, nothing sounds that a panic would have to end.
+    # Before there is a session, and when it is over, nothing sounds that a panic would have to end. A session that
+    # Ctrl-Z stops could not let go of what sounds.
     with (
-        _on_signals(("SIGINT", "SIGTERM", "SIGHUP"), _quitting(inbox)),
-        _on_signals(("SIGUSR1",), lambda number: None),
+        _on_signals(endings(), _quitting(inbox)),
+        _on_signals(_numbers("SIGUSR1", "SIGTSTP"), signal.SIG_IGN),
         told(settings.verbose, log_file) as terminal,
     ):
         turns = _presets(settings, card)
-        folder = writable_folder(Path(settings.record)) if settings.record is not None else None
+        folder = writable_folder(settings.record) if settings.record is not None else None
         remembered = _begin_player(settings.player)
         wiring = _wait_for_ports(settings, inbox) if settings.ports.wait else find_ports(settings)
         if wiring is None:
@@ -72,9 +77,9 @@ def listen(settings: Settings, card: Card) -> int:
         session: _Session | None = None
         try:
             session = _Session(settings, card, wiring, inbox, recording, terminal, turns, remembered)
-            with _on_signals(("SIGUSR1",), session.panic):
+            with _on_signals(_numbers("SIGUSR1"), session.panic):
                 session.run()
-            print("\n".join(session.lines()), flush=True)
+            say("\n".join(session.lines()))
         finally:
             if session is not None and settings.player is not None:
                 _keep_player(settings.player, remembered, session.remembered())
@@ -113,9 +118,11 @@ def _keep_player(name: str, before: bytes, remembered: bytes) -> None:
     """Where nothing was played its file stays as it was."""
     if remembered != before:
         try:
-            print(f"{players.keep(name, remembered)}: {players.notes(remembered):,} notes remembered", flush=True)
+            place = players.keep(name, remembered)
         except OSError as error:
             LOG.warning("player %s: what was played could not be kept (%s)", name, error.strerror)
+        else:
+            say(f"{place}: {players.notes(remembered):,} notes remembered")
 
 
 def _begin_recording(folder: Path, settings: Settings, card: Card, remembered: bytes) -> Recording:
@@ -257,7 +264,7 @@ class _Session:
         """Until a Quit is posted; leaves silence."""
         be_prompt()
         listening = self._wiring.describe(self._settings, self._card.name)
-        print(listening, flush=True)
+        say(listening)
         LOG.debug(listening)
         if self._settings.beat.clock == "internal" and self._settings.bpm is not None:
             now = now_ns()  # slaves know the tempo before the first note
@@ -302,7 +309,7 @@ class _Session:
         self._outlet = outlet
         self._inbox.put(OutletOpen(outlet))
 
-    def panic(self, _signal: int) -> None:
+    def panic(self, _number: int, _frame: FrameType | None) -> None:
         """Called in the handler of a signal."""
         now = now_ns()
         self._loop.forward(Frame(now, PANIC))
@@ -337,11 +344,11 @@ def _leaves_anyway() -> Iterator[None]:
             faulthandler.cancel_dump_traceback_later()
 
 
-def _quitting(inbox: Inbox) -> Callable[[int], None]:
+def _quitting(inbox: Inbox) -> Handler:
     """The first signal ends the loop, the second the process: the outlet then falls silent by itself."""
     first_ns: list[int] = []
 
-    def act(number: int) -> None:
+    def act(number: int, _frame: FrameType | None) -> None:
         if not first_ns:
             first_ns.append(now_ns())
             inbox.put(Quit())
@@ -351,13 +358,17 @@ def _quitting(inbox: Inbox) -> Callable[[int], None]:
     return act
 
 
+def _numbers(*names: str) -> list[int]:
+    """Of those signals that the system has."""
+    return [getattr(signal, name) for name in names if hasattr(signal, name)]
+
+
 @contextlib.contextmanager
-def _on_signals(names: Sequence[str], act: Callable[[int], None]) -> Iterator[None]:
-    """For as long as it lasts, those of them that the system has do that; `act` is given the number."""
-    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    before = {number: signal.signal(number, lambda number, _: act(number)) for number in numbers}
+def _on_signals(numbers: Sequence[int], handler: Handler) -> Iterator[None]:
+    """For as long as it lasts they do that."""
+    before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)

@@ -21,7 +21,9 @@ LEAVE = b"\x1b[0m\x1b[?1049l\x1b[?25h"  # plain colours, the terminal's own page
 
 def can_draw() -> bool:
     """Whether standard output is a terminal that a view can be drawn on."""
-    return os.name == "posix" and sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
+    if os.name != "posix" or sys.stdout is None or not sys.stdout.isatty():
+        return False
+    return os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
 
 
 class Screen:

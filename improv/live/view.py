@@ -9,7 +9,6 @@ import select
 import signal
 import sys
 from collections.abc import Callable
-from types import FrameType
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
@@ -76,15 +75,7 @@ def main() -> None:
     os.nice(NICE)
     console = Console()
     live = Live(console=console, screen=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
-
-    def halt(_number: int, _frame: FrameType | None) -> None:
-        """Ctrl-Z: the shell gets its terminal as it was."""
-        live.stop()
-        os.kill(os.getpid(), signal.SIGSTOP)
-        live.start()
-
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    signal.signal(signal.SIGTSTP, halt)
     signal.signal(signal.SIGWINCH, lambda *_: None)
     face = Face(Bill(*json.loads(sys.argv[1])), colour=not console.no_color)
     with contextlib.suppress(OSError), live:  # an error of the terminal's: it is gone

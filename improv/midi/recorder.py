@@ -215,8 +215,11 @@ def duet(player: list[Note], improviser: list[Note]) -> list[files.Part]:
     ]
 
 
-def writable_folder(folder: Path) -> Path:
-    """Make sure a folder is there and can be written to, before anything is played."""
+def writable_folder(name: str) -> Path:
+    """Make sure a folder is there and can be written to, before anything is played. Raises `BadInput`."""
+    if not name:
+        raise BadInput('--record "": it names no folder; this one is called "."')
+    folder = Path(name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
