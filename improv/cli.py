@@ -98,6 +98,18 @@ def _card(settings: Any) -> Any:
     return card
 
 
+def _check_all(settings: Any) -> None:
+    """What `listen` refuses before it looks for a port."""
+    from improv import presets
+    from improv.net import weights
+    from improv.together import check_together
+
+    check_together(settings)
+    card = weights.read(settings.weights)
+    card.check_style(settings.steering.style)
+    presets.on_controls(settings.controls, card.check_style)
+
+
 def _say_version(asked: bool) -> None:
     if asked:
         print(f"improv {__version__}")
@@ -386,14 +398,12 @@ def config(config: ConfigFile = None, presets: Presets = None, as_json: Json = F
     with _at_the_door():
         sources = _sources(config, presets)
         from improv import config as settings
-        from improv import origins, together
+        from improv import origins
 
         said = origins.origins(sources)
-        try:
-            together.check_together(settings.settled(sources))
-        except BadInput as error:
-            print(f"improv: {error}", file=sys.stderr)  # though a flag may mend it
-    if as_json:
-        print(json.dumps({key: one._asdict() for key, one in said.items()}, indent=2))
-        return
-    print("\n".join(origins.lines(said)))
+        if as_json:
+            print(json.dumps({key: one._asdict() for key, one in said.items()}, indent=2))
+        else:
+            print("\n".join(origins.lines(said)))
+        sys.stdout.flush()
+        _check_all(settings.settled(sources))

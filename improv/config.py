@@ -220,7 +220,6 @@ CHOICES = {
     "beat.grid": tuple(GRIDS),
 }
 CONTROLS = "controls."
-LONGEST_SHOWN = 60  # characters of a key
 METRE = re.compile(r"([1-9]|[12]\d|3[0-2])/(1|2|4|8|16|32)")
 
 
@@ -256,7 +255,13 @@ def read(path: Path) -> Source:
         raise BadSetting(str(error)) from None
     if not isinstance(values, dict | None):
         raise BadSetting(f"{path}: settings are `key: value` lines")
-    return Source(path, str(path), text, values or {})
+    return Source(path, str(path), text, {key: _room(key, value) for key, value in (values or {}).items()})
+
+
+def _room(key: Any, value: Any) -> Any:
+    """Settings in a room of which all lines are comments are none."""
+    is_room = isinstance(key, str) and dataclasses.is_dataclass(getattr(Settings(), key, None))
+    return {} if value is None and is_room else value
 
 
 def of(values: Mapping[Any, Any], source: str) -> Settings:
@@ -308,6 +313,11 @@ FLAGS = {
 }
 
 
+def named(key: str) -> str:
+    """A setting as it stands in a file, and its flag: for where nobody knows which of them set it."""
+    return f"`{key}` ({FLAGS[key]})" if key in FLAGS else f"`{key}`"
+
+
 def override(settings: Settings, **flags: Any) -> Settings:
     """Settings with those flags (`in_channel=3`) that are not None over them."""
     named = {flag.removeprefix("--").replace("-", "_"): key for key, flag in FLAGS.items()}
@@ -336,7 +346,7 @@ def _merge(base: Any, values: Mapping[Any, Any], label: Callable[[str], str], ro
     changed = {}
     for key, value in values.items():
         if key not in kinds:
-            strange = _shown(str(key))
+            strange = door.shown(str(key))
             raise BadSetting(f"{label(room + strange)} is no setting; the nearest is `{_nearest(strange, room)}`")
         old = getattr(base, key)
         if dataclasses.is_dataclass(old):
@@ -346,11 +356,6 @@ def _merge(base: Any, values: Mapping[Any, Any], label: Callable[[str], str], ro
         else:
             changed[key] = _checked(value, kinds[key], f"{room}{key}", label(f"{room}{key}"))
     return dataclasses.replace(base, **changed)
-
-
-def _shown(key: str) -> str:
-    """A key that is none, as far as it can be shown in one line."""
-    return key if len(key) <= LONGEST_SHOWN and door.is_shown(key) else reprlib.repr(key)
 
 
 def keys(values: Any, room: str = "") -> list[str]:
@@ -376,6 +381,8 @@ def _checked(value: Any, kind: Any, key: str, label: str) -> Any:
     allowed = _alternatives(kind)
     if value is None and type(None) in allowed:
         return None
+    if value is None and typing.get_origin(kind) is not None:  # pairs, all of them comments
+        return {}
     if float in allowed and type(value) is int:
         value = float(min(max(value, -(10**300)), 10**300))
     if key in CHOICES and value not in CHOICES[key]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import reprlib
 import stat
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from improv.errors import BadInput
 
 MOST_YAML = 64 * 1024  # bytes; of what ships the longest has 4 KB
 LARGEST = 1 << 63  # of a whole number
+LONGEST_SHOWN = 60  # characters of a key
 # What a terminal would obey, or what turns the order of letters round.
 CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 PLAIN = "anchors (&), aliases (*) and tags (!) are not read"
@@ -43,6 +45,11 @@ def is_shown(text: str) -> bool:
     return CONTROLS.search(text) is None
 
 
+def shown(key: str) -> str:
+    """A key that may be anything, as far as it can be shown in one line."""
+    return key if len(key) <= LONGEST_SHOWN and is_shown(key) else reprlib.repr(key)
+
+
 def _size(count: int) -> str:
     return f"{count >> 20} MB" if count >= 1 << 20 else f"{count >> 10} KB"
 
@@ -57,7 +64,7 @@ def read_yaml(path: Path) -> tuple[str, Any]:
         text = data.decode("utf-8")
         return text, yaml.load(text, Loader=_Plain)
     except yaml.MarkedYAMLError as error:
-        mark, why = error.problem_mark, f": {PLAIN}" if error.problem == PLAIN else ""
+        mark, why = error.problem_mark, f": {error.problem}" if isinstance(error, _Refused) else ""
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise BadInput(f"{path}: malformed YAML{where}{why}") from None
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError):
@@ -65,14 +72,30 @@ def read_yaml(path: Path) -> tuple[str, Any]:
         raise BadInput(f"{path}: malformed YAML") from None
 
 
+class _Refused(yaml.MarkedYAMLError):
+    """YAML allows it; here it is not read, and `problem` says so to the user."""
+
+
 class _Plain(yaml.SafeLoader):
-    """What is written is all there is: aliases of aliases would grow without bound."""
+    """What is written is all there is, and all of it counts: aliases of aliases would grow without bound, and of two
+    values of one key the first would be lost.
+    """
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         event = self.peek_event()  # type: ignore[no-untyped-call]
         if event.anchor is not None or getattr(event, "tag", None) is not None:  # an alias names an anchor
-            raise yaml.MarkedYAMLError(problem=PLAIN, problem_mark=event.start_mark)
+            raise _Refused(problem=PLAIN, problem_mark=event.start_mark)
         return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        written: dict[tuple[str, str], int] = {}
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                before = written.setdefault((key.tag, key.value), key.start_mark.index)
+                if before != key.start_mark.index:
+                    twice = f"`{shown(key.value)}` is there a second time; leave one of the two out"
+                    raise _Refused(problem=twice, problem_mark=key.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 def _whole_number(loader: _Plain, node: yaml.ScalarNode) -> int:

@@ -21,7 +21,7 @@ MOST_BYTES = 64 * 1024  # a full memory takes 27 KB
 def place(name: str) -> Path:
     """Of a player, by its name in ./players or by its path. Raises `BadInput` for what is neither."""
     if not Path(name).stem.strip("."):
-        raise BadInput(f"--player {name!r}: give a name, or the path of a file")
+        raise BadInput(f"`player` (--player) {name!r}: give a name, or the path of a file")
     return Path(name) if Path(name).name != name or name.endswith(KIND) else OWN / f"{name}{KIND}"
 
 
@@ -37,9 +37,9 @@ def read(name: str) -> bytes:
         return _of(path, door.read(path, MOST_BYTES))
     except FileNotFoundError:
         known = ", ".join(found()) or "none"
-        raise BadInput(f"--player {name}: there is no {path} (found in ./{OWN}: {known})") from None
+        raise BadInput(f"`player` (--player) {name}: there is no {path} (found in ./{OWN}: {known})") from None
     except OSError as error:
-        raise BadInput(f"--player {name}: {path} cannot be read ({error.strerror})") from None
+        raise BadInput(f"`player` (--player) {name}: {path} cannot be read ({error.strerror})") from None
 
 
 def _of(path: Path, data: bytes) -> bytes:
@@ -60,9 +60,11 @@ def begin(name: str) -> bytes:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BadInput(f"--player {name}: the folder {path.parent} cannot be made ({error.strerror})") from None
+        raise BadInput(
+            f"`player` (--player) {name}: the folder {path.parent} cannot be made ({error.strerror})"
+        ) from None
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise BadInput(f"--player {name}: the folder {path.parent} cannot be written to")
+        raise BadInput(f"`player` (--player) {name}: the folder {path.parent} cannot be written to")
     return read(name) if os.path.lexists(path) else b""
 
 

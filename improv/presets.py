@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from improv import config, door, shipped
-from improv.config import BadSetting, Settings, Source
+from improv.config import BadSetting, ControlSettings, Settings, Source
 from improv.music.events import SetMode, Steer
 from improv.music.hands import Turn
 
@@ -67,6 +67,17 @@ def turns(name: str) -> list[Turn]:
     settings = config.of(source.values, str(source.path))
     steers = [Steer(0, knob, getattr(settings.steering, knob)) for knob in source.values.get("steering", ())]
     return [*steers, *([SetMode(0, settings.mode)] if "mode" in source.values else [])]
+
+
+def on_controls(controls: ControlSettings, check_style: Callable[[str | None], None]) -> dict[str, list[Turn]]:
+    """What those on controls turn. Raises `BadSetting`, and what `check_style` raises."""
+    found = {name: turns(name) for name, on in controls.presets.items() if on is not None}
+    for turned in found.values():
+        for turn in turned:
+            if isinstance(turn, Steer) and turn.knob == "style":
+                assert not isinstance(turn.value, float)
+                check_style(turn.value)
+    return found
 
 
 def lines() -> Iterator[str]:

@@ -46,7 +46,7 @@ class Recording:
                 on_failure.pop_all()
         except OSError as error:
             self._log.unlink(missing_ok=True)
-            raise BadInput(f"--record {self._log}: the log cannot be begun ({error.strerror})") from None
+            raise BadInput(f"`record` (--record) {self._log}: the log cannot be begun ({error.strerror})") from None
         self.keep = self._journal.put
 
     def finish(self, lines: list[str]) -> None:
@@ -81,7 +81,7 @@ def _new_log(folder: Path) -> FileIO:
     except FileExistsError:
         return _new_log(folder)
     except OSError as error:
-        raise BadInput(f"--record {path}: the log cannot be begun ({error.strerror})") from None
+        raise BadInput(f"`record` (--record) {path}: the log cannot be begun ({error.strerror})") from None
 
 
 class Outcome(NamedTuple):

@@ -67,7 +67,10 @@ def engine(log: Path, header: Header, name: str | None) -> Engine:
         raise BadInput(f"{log}: weights {header.weights} are not installed; name their folder with --weights")
     card = weights.read(name or header.weights)
     if weights.digests(card) != header.graphs:
-        raise BadInput(f"{log}: played with other weights than {card.folder}; name the right folder with --weights")
+        raise BadInput(
+            f"{log}: played with weights {header.weights}, and {card.folder} holds others; "
+            "name their folder with --weights"
+        )
     card.check_style(settings.steering.style)
     try:
         remembered = memory.read(header.memory)

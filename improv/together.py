@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import combinations
 
-from improv.config import FLAGS, BadSetting, ControlSettings, Settings
+from improv.config import BadSetting, ControlSettings, Settings, named
 
 BY_HAND = ("tap", "transport")  # controls of the internal clock
 MASTERS = {"midi": "the master", "link": "the session"}
@@ -21,28 +21,34 @@ def _check_beat(settings: Settings) -> None:
     """Whether there is one source of the beat, and no more."""
     clock, controls = settings.beat.clock, settings.controls
     if clock == "midi" and settings.bpm is not None:
-        raise BadSetting(f"{_named('bpm')}: with --clock midi the master gives the tempo; leave one of them out")
+        raise BadSetting(
+            f"{named('bpm')}: with {named('beat.clock')} midi the master gives the tempo; leave one of them out"
+        )
     if clock != "midi" and settings.ports.clock is not None:
-        raise BadSetting(f"{_named('ports.clock')} is the port of a MIDI clock; give --clock midi, or leave it out")
+        raise BadSetting(
+            f"{named('ports.clock')} is the port of a MIDI clock; give --clock midi as well, or leave it out"
+        )
     for name in BY_HAND:
         if clock != "internal" and getattr(controls, name) is not None:
-            named, master = _named(f"controls.{name}"), MASTERS[clock]
-            raise BadSetting(f"{named}: with --clock {clock} {master} gives the beat; leave one of them out")
+            raise BadSetting(
+                f"{named(f'controls.{name}')}: with {named('beat.clock')} {clock} {MASTERS[clock]} gives the beat; "
+                "leave one of them out"
+            )
     if clock == "internal" and settings.bpm is None and controls.tap is None:
         _refuse_what_needs_a_beat(settings)
 
 
 def _refuse_what_needs_a_beat(settings: Settings) -> None:
     needs = {
-        "--mode trade": settings.mode == "trade",
-        _named("beat.clock_out"): settings.beat.clock_out,
-        _named("beat.click"): settings.beat.click,
+        f"{named('mode')} trade": settings.mode == "trade",
+        named("beat.clock_out"): settings.beat.clock_out,
+        named("beat.click"): settings.beat.click,
     }
-    for named, is_set in needs.items():
+    for what, is_set in needs.items():
         if is_set:
-            raise BadSetting(f"{named} needs a beat: give --bpm, --tap-cc, or --clock midi or link")
+            raise BadSetting(f"{what} needs a beat: give --bpm, --tap-cc, or --clock midi or link")
     if settings.controls.transport is not None:
-        raise BadSetting(f"{_named('controls.transport')} needs a beat that it can stop: give --bpm or --tap-cc")
+        raise BadSetting(f"{named('controls.transport')} needs a beat that it can stop: give --bpm or --tap-cc")
 
 
 def _check_zone(settings: Settings) -> None:
@@ -60,11 +66,6 @@ def _check_zone(settings: Settings) -> None:
 def _check_controls(controls: ControlSettings) -> None:
     for (name, on), (other, other_on) in combinations(controls.triggers.items(), 2):
         if on.collides(other_on):
-            both = f"{_named(f'controls.{name}')} and {_named(f'controls.{other}')}"
+            both = f"{named(f'controls.{name}')} and {named(f'controls.{other}')}"
             where = f"both {on}" if on == other_on else f"{on} and {other_on}, which can be the same"
             raise BadSetting(f"{both} are {where}; give each one of its own")
-
-
-def _named(key: str) -> str:
-    """A setting by both its names: nobody knows here whether a flag or a file set it."""
-    return f"{FLAGS[key]} (`{key}`)" if key in FLAGS else f"`{key}`"

@@ -37,6 +37,11 @@ def test_every_setting_is_documented() -> None:
     assert keys(documented) == keys(dataclasses.asdict(Settings()))
 
 
+@pytest.mark.parametrize("room", ["steering", "controls", "ports", "ports:\n  aliases", "controls:\n  presets"])
+def test_a_room_of_comments_alone_sets_nothing(tmp_path: Path, room: str) -> None:
+    assert config.load(written(tmp_path, f"{room}:\n#  temperature: 2\n")) == Settings()
+
+
 def test_a_file_and_flags_go_over_the_defaults(tmp_path: Path) -> None:
     settings = config.load(written(tmp_path, "bpm: 90\nports: {aliases: {keys: nanoKEY}}\n"))
     assert (settings.bpm, settings.ports.aliases, settings.steering.temperature) == (90.0, {"keys": "nanoKEY"}, 0.95)
@@ -220,24 +225,24 @@ def test_every_control_says_something() -> None:
 
 
 TOGETHER = [
-    ("mode: trade", "--mode trade needs a beat: give --bpm, --tap-cc, or --clock midi or link"),
-    ("{mode: trade, controls: {transport: 20}}", "--mode trade needs a beat"),
-    ("beat: {clock_out: true}", "--clock-out (`beat.clock_out`) needs a beat: give --bpm, --tap-cc, or --clock midi"),
-    ("beat: {click: true}", "--click (`beat.click`) needs a beat: give --bpm, --tap-cc, or --clock midi or link"),
+    ("mode: trade", "`mode` (--mode) trade needs a beat: give --bpm, --tap-cc, or --clock midi or link"),
+    ("{mode: trade, controls: {transport: 20}}", "`mode` (--mode) trade needs a beat"),
+    ("beat: {clock_out: true}", "`beat.clock_out` (--clock-out) needs a beat: give --bpm, --tap-cc, or --clock midi"),
+    ("beat: {click: true}", "`beat.click` (--click) needs a beat: give --bpm, --tap-cc, or --clock midi or link"),
     ("controls: {transport: 9}", "`controls.transport` needs a beat that it can stop: give --bpm or --tap-cc"),
-    ("{bpm: 96, beat: {clock: midi}}", "--bpm (`bpm`): with --clock midi the master gives the tempo; leave one of"),
-    ("ports: {clock: drums}", "--clock-in (`ports.clock`) is the port of a MIDI clock; give --clock midi, or leave it"),
-    ("{ports: {clock: drums}, beat: {clock: link}}", "--clock-in (`ports.clock`) is the port of a MIDI clock"),
-    ("{controls: {tap: 20}, beat: {clock: midi}}", "--tap-cc (`controls.tap`): with --clock midi the master gives"),
-    ("{controls: {transport: 9}, beat: {clock: link}}", "`controls.transport`: with --clock link the session gives"),
-    ("controls: {turn: 67, tap: 67}", "--turn-cc (`controls.turn`) and --tap-cc (`controls.tap`) are both cc 67"),
+    ("{bpm: 96, beat: {clock: midi}}", "`bpm` (--bpm): with `beat.clock` (--clock) midi the master gives the"),
+    ("ports: {clock: drums}", "`ports.clock` (--clock-in) is the port of a MIDI clock; give --clock midi as"),
+    ("{ports: {clock: drums}, beat: {clock: link}}", "`ports.clock` (--clock-in) is the port of a MIDI clock"),
+    ("{controls: {tap: 20}, beat: {clock: midi}}", "`controls.tap` (--tap-cc): with `beat.clock` (--clock) midi the"),
+    ("{controls: {transport: 9}, beat: {clock: link}}", "`controls.transport`: with `beat.clock` (--clock) link the"),
+    ("controls: {turn: 67, tap: 67}", "`controls.turn` (--turn-cc) and `controls.tap` (--tap-cc) are both cc 67"),
     (
         "controls: {tap: note 6, panic: NOTE 6 channel 9}",
-        "--tap-cc (`controls.tap`) and `controls.panic` are note 6 and",
+        "`controls.tap` (--tap-cc) and `controls.panic` are note 6 and",
     ),
     (
         "controls: {tap: 7, presets: {calm: cc 7}}",
-        "--tap-cc (`controls.tap`) and `controls.presets.calm` are both cc 7",
+        "`controls.tap` (--tap-cc) and `controls.presets.calm` are both cc 7",
     ),
     ("controls: {clock_offset: 0, out_latency: 0}", "`controls.clock_offset` and `controls.out_latency` are both"),
     ("zone: {side: below, split: 21}", "`zone.split` is 21, and there is nothing below it"),

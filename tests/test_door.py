@@ -96,6 +96,21 @@ def test_only_plain_values_are_read(text: str | bytes, says: str, tmp_path: Path
     assert says in refusal(path)
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("steering:\n  temperature: 1\n  temperature: 2\n", "line 3, column 3: `temperature` is there a second time"),
+        ("{steering: {}, bpm: 90, 'steering': {}}", "line 1, column 25: `steering` is there a second time"),
+        ("- {a: {b: 1, b: 1}}", "line 1, column 14: `b` is there a second time; leave one of the two out"),
+        ('"a\\e": 1\n"a\\e": 2', "line 2, column 1: `'a\\x1b'` is there"),
+    ],
+)
+def test_of_a_key_that_is_given_twice_none_is_lost(text: str, says: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(text)
+    assert says in refusal(path)
+
+
 @pytest.mark.parametrize("text", SLOW.values(), ids=SLOW)
 def test_whatever_is_in_64_kb_is_soon_judged(text: str, tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"

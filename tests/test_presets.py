@@ -277,9 +277,26 @@ def test_a_setting_that_is_mentioned_in_a_room_is_not_the_whole_room() -> None:
     assert {key for key, (_, source) in told.items() if source} == {"beat.enter", "beat.grid", "beat.quantize"}
 
 
-def test_what_does_not_go_together_is_said_beside_the_settings(here: Path) -> None:
-    """A flag may mend it, so it is no refusal."""
-    Path("my.yaml").write_text("mode: trade")
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("mode: trade", "`mode` (--mode) trade needs a beat"),
+        ("steering: {style: zydeco}", "`steering.style` (--style) is zydeco: weights open know pop ("),
+        ("controls: {presets: {../x: 3}}", "`controls.presets.../x`: no such preset (found: calm"),
+        ("controls: {presets: {mine: 3}}", "`steering.style` (--style) is zydeco: weights open know pop ("),
+        ("weights: none-such", "weights none-such: no such set"),
+    ],
+)
+def test_what_listen_would_refuse_is_said_beside_the_settings(text: str, says: str, here: Path) -> None:
+    preset("steering: {style: zydeco}")
+    Path("my.yaml").write_text(text)
     result = CliRunner().invoke(app, ["config", "--config", "my.yaml"])
-    assert result.exit_code == 0 and "mode: trade" in result.stdout
-    assert result.stderr.startswith("improv: --mode trade needs a beat") and result.stderr.count("\n") == 1
+    assert result.exit_code == 2 and "mode: " in result.stdout
+    assert result.stderr.startswith(f"improv: {says}") and result.stderr.count("\n") == 1
+    assert refused("listen", "--virtual", "--config", "my.yaml") == result.stderr
+
+
+def test_a_preset_with_a_room_of_comments_alone_turns_nothing(here: Path) -> None:
+    assert presets.turns(preset("steering:\n#  temperature: 2\n")) == []
+    Path("my.yaml").write_text("steering:\nports:\n")
+    assert "#" not in said("config", "--config", "my.yaml", "--preset", "mine")

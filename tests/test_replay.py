@@ -228,12 +228,12 @@ SETTINGS = dataclasses.asdict(Settings(random_seed=7, bpm=112.0))
     [
         ({"weights": "mine"}, "weights mine are not installed; name their folder with --weights"),
         ({"weights": "../../etc"}, "weights ../../etc are not installed"),
-        ({"graphs": {"trunk": "0" * 64}}, "played with other weights than"),
+        ({"graphs": {"trunk": "0" * 64}}, "played with weights open, and "),
         ({"settings": {**SETTINGS, "random_seed": None}}, "names no random seed"),
         ({"settings": {**SETTINGS, "steering": {"top_p": 9.0}}}, "settings: `steering.top_p` is 9.0; it must be from"),
         ({"settings": {**SETTINGS, "volume": 11}}, "settings: `volume` is no setting"),
         ({"settings": {**SETTINGS, "turns": 5}}, "settings: `turns` holds settings of its own"),
-        ({"settings": {**SETTINGS, "steering": {"style": "reggae"}}}, "--style reggae: weights open know"),
+        ({"settings": {**SETTINGS, "steering": {"style": "reggae"}}}, "`steering.style` (--style) is reggae"),
     ],
 )
 def test_what_cannot_be_replayed_is_said_in_a_sentence(
@@ -329,7 +329,7 @@ def test_where_no_log_can_be_begun_none_is_left(tmp_path: Path, monkeypatch: pyt
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(recording, "Journal", full)
-    with pytest.raises(BadInput, match=r"--record .*: the log cannot be begun \(No space left on device\)"):
+    with pytest.raises(BadInput, match=r"`record` \(--record\) .*: the log cannot be begun \(No space left"):
         Recording(tmp_path, replace(Settings(), random_seed=1), weights.read("open"))
     assert not list(tmp_path.iterdir())
 

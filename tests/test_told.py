@@ -67,14 +67,14 @@ def test_a_disk_that_is_full_is_said_once(
 
 def test_a_file_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "missing" / "told.log"
-    with pytest.raises(BadInput, match=r"--log-file .*: it cannot be written \(No such file"), told(False, path):
+    with pytest.raises(BadInput, match=r"\(--log-file\) .*: it cannot be written \(No such file"), told(False, path):
         pass
 
 
 def test_nothing_waits_for_a_pipe(tmp_path: Path) -> None:
     os.mkfifo(pipe := tmp_path / "pipe")
     for path in (pipe, tmp_path, Path("/dev/full")):
-        with pytest.raises(BadInput, match=r"--log-file .*: it is no ordinary file"), told(False, path):
+        with pytest.raises(BadInput, match=r"\(--log-file\) .*: it is no ordinary file"), told(False, path):
             pass
 
 

@@ -114,7 +114,7 @@ def swap_heads(folder: Path) -> None:
 
 
 def infinite_card(folder: Path) -> None:
-    (folder / "card.yaml").write_text((folder / "card.yaml").read_text() + "\nstyles: {a: .inf}\n")
+    (folder / "card.yaml").write_text((folder / "card.yaml").read_text().replace("styles:", "styles:\n  a: .inf", 1))
 
 
 def broken_fingerprint(folder: Path) -> None:
@@ -245,7 +245,7 @@ def test_a_non_commercial_licence_is_said_once_beside_the_output(copy: Path, com
 def test_a_style_that_was_not_heard_is_refused_at_the_door(command: str) -> None:
     result = CliRunner().invoke(app, [*PLAYING[command], "--style", "reggae"])
     assert result.exit_code == 2 and not result.stdout
-    assert result.stderr.startswith("improv: --style reggae: weights open know pop (1.3 M notes), song (")
+    assert result.stderr.startswith("improv: `steering.style` (--style) is reggae: weights open know pop (1.3 M notes)")
     assert len(result.stderr.splitlines()) == 1
     assert CliRunner().invoke(app, [*PLAYING[command], "--style", "pop"]).exit_code == 0
 

@@ -36,7 +36,7 @@ from improv.midi.outlet import ProcessOutlet, Target
 from improv.midi.recorder import writable_folder
 from improv.midi.watch import EVERY_S, Watched
 from improv.music.echo import Echo
-from improv.music.events import InputLost, Late, Panic, Played, Retime, Steer
+from improv.music.events import InputLost, Late, Panic, Played, Retime
 from improv.music.gate import Gate
 from improv.music.hands import Hands, Turn
 from improv.music.lights import Lights
@@ -67,7 +67,7 @@ def listen(settings: Settings, card: Card) -> int:
         _on_signals(_numbers("SIGUSR1", "SIGTSTP"), signal.SIG_IGN),
         told(settings.verbose, log_file) as terminal,
     ):
-        turns = _presets(settings, card)
+        turns = presets.on_controls(settings.controls, card.check_style)
         folder = writable_folder(settings.record) if settings.record is not None else None
         remembered = _begin_player(settings.player)
         wiring = _wait_for_ports(settings, inbox) if settings.ports.wait else find_ports(settings)
@@ -91,17 +91,6 @@ def listen(settings: Settings, card: Card) -> int:
             if session is not None:  # last, because a driver that hangs now ends it all
                 session.close()
     return 0
-
-
-def _presets(settings: Settings, card: Card) -> dict[str, list[Turn]]:
-    """What those on controls turn. Raises `BadInput`."""
-    found = {name: presets.turns(name) for name, on in settings.controls.presets.items() if on is not None}
-    for turns in found.values():
-        for turn in turns:
-            if isinstance(turn, Steer) and turn.knob == "style":
-                assert not isinstance(turn.value, float)
-                card.check_style(turn.value)
-    return found
 
 
 def _begin_player(name: str | None) -> bytes:

@@ -104,11 +104,11 @@ class _File(logging.FileHandler):
 
     def __init__(self, path: Path, terminal: logging.Handler) -> None:
         if path.exists() and not path.is_file():  # a pipe would be opened once somebody reads it
-            raise BadInput(f"--log-file {path}: it is no ordinary file; give another name")
+            raise BadInput(f"`log_file` (--log-file) {path}: it is no ordinary file; give another name")
         try:
             super().__init__(path, encoding="utf-8", errors="backslashreplace")
         except OSError as error:
-            raise BadInput(f"--log-file {path}: it cannot be written ({error.strerror})") from None
+            raise BadInput(f"`log_file` (--log-file) {path}: it cannot be written ({error.strerror})") from None
         self.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
         self._terminal = terminal
 

@@ -68,7 +68,7 @@ def find_ports(settings: Settings) -> Wiring:
     """Match the names to what is there. Raises `ports.PortError`."""
     wanted = settings.ports
     if sys.platform == "win32" and wanted.virtual:
-        raise ports.PortError(f"--virtual: {ports.LOOPMIDI}")
+        raise ports.PortError(f"`ports.virtual` (--virtual): {ports.LOOPMIDI}")
     there = ports.choose(wanted.api)
     builtin = (wanted.output or "").casefold() == "builtin"
     missing = [flag for flag, name in (("--in", wanted.input), ("--out", wanted.output)) if name is None]
@@ -87,7 +87,9 @@ def find_ports(settings: Settings) -> Wiring:
     if wanted.clock is not None:
         clock = ports.match(wanted.clock, there.inputs, wanted.aliases, "input")
     if settings.beat.clock_out and builtin:
-        raise ports.PortError("--clock-out: the built-in synthesiser takes no clock; name a port with --out")
+        raise ports.PortError(
+            "`beat.clock_out` (--clock-out): the built-in synthesiser takes no clock; name a port with --out"
+        )
     master = (clock or source) if settings.beat.clock == "midi" else None
     if settings.beat.clock_out and master is not None and sink is not None and ports.same_device(master, sink):
         raise ports.PortError(f'--clock-out: "{sink}" gives the clock itself; leave it out, or name another --out')

@@ -174,7 +174,7 @@ def choose(api: str) -> Ports:
     for ports in found:
         if ports.api == api:
             return ports
-    raise Absent(f"--api {api}: it does not open here (what does: {', '.join(p.api for p in found)})")
+    raise Absent(f"`ports.api` (--api) {api}: it does not open here (what does: {', '.join(p.api for p in found)})")
 
 
 def match(wanted: str, names: Sequence[str], aliases: Mapping[str, str], side: str) -> str:

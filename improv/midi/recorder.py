@@ -223,9 +223,9 @@ def writable_folder(name: str) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BadInput(f"--record {folder}: the folder cannot be made ({error.strerror})") from None
+        raise BadInput(f"`record` (--record) {folder}: the folder cannot be made ({error.strerror})") from None
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise BadInput(f"--record {folder}: the folder cannot be written to")
+        raise BadInput(f"`record` (--record) {folder}: the folder cannot be written to")
     return folder
 
 

@@ -52,11 +52,13 @@ class Synth:
     def __init__(self) -> None:
         binding = _fluidsynth()
         if binding is None:
-            raise BadInput(f"--out builtin: {NO_FLUIDSYNTH}")
+            raise BadInput(f"`ports.output` (--out) builtin: {NO_FLUIDSYNTH}")
         with hushed():  # each driver that does not open says so at length
             started: Any = next((synth for driver in DRIVERS if (synth := _started(binding, driver))), None)
         if started is None:
-            raise BadInput("--out builtin: no sound device opens on this machine; name a MIDI port with --out")
+            raise BadInput(
+                "`ports.output` (--out) builtin: no sound device opens on this machine; name a MIDI port with --out"
+            )
         self._synth = started
         font = self._synth.sfload(str(soundfont()))
         for number in range(16):

@@ -81,7 +81,7 @@ class Card:
         """Raises `BadInput` for a style that this set did not hear."""
         if style is not None and style not in self.known:
             known = f"know {self.repertoire}" if self.known else "know no style by name; leave it out"
-            raise BadInput(f"--style {style}: weights {self.name} {known}")
+            raise BadInput(f"`steering.style` (--style) is {style}: weights {self.name} {known}")
 
     @property
     def known(self) -> dict[str, int]:
