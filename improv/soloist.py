@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import math
 from collections import deque
+from itertools import islice
 from statistics import median
 from typing import NamedTuple
 
@@ -34,7 +35,7 @@ from improv.tape import Part, Tape
 AHEAD_NS = NS // 2  # how far ahead of its time an answer is planned,
 BESIDE_TICKS = TICKS_PER_BEAT * 9 // 8  # and what is played beside the player
 PHRASE = 2048  # tokens of one that count
-TOUCHES = 24  # of the player's last notes, whose median is his loudness
+TOUCHES = 8  # of the last notes of what is answered, or of what he plays beside it: their median is his loudness
 FAR = 1 << 62  # ticks
 KEPT_NS = NS  # planned events stay revocable for so long after they were due
 SURPRISE = 3.0  # nats: what the player does beside the machine and was likelier than this changes no plan
@@ -76,7 +77,6 @@ class Soloist:
         self._heard_from = 0  # what the memory keeps from there on, the player has played since
         self._heard: deque[Token] = deque(maxlen=PHRASE)  # the same, of which the last ones count
         self._model: tuple[Token, ...] = ()  # what is answered: the same at the last answer that had any
-        self._touches: deque[int] = deque(maxlen=TOUCHES)  # bins of velocity: his last notes'
         self._theme: tuple[Token, ...] = ()  # what is quoted: that, or the answer that is varied
         self._quote: Quote | None = None  # of the theme, once something of it is to be quoted
         self._quote_tick = 0  # where it begins
@@ -99,13 +99,8 @@ class Soloist:
                 self._exchange.answer.append(fitted)
             self.stream = self._reader.feed(stream, fitted, line, own=True, who=self._who(own=True))
         else:
-            self._listen(fitted)
+            self._heard.append(fitted)
             self.stream = self._reader.hear(stream, fitted, line, self._who(own=False))
-
-    def _listen(self, token: Token) -> None:
-        self._heard.append(token)
-        if token.what < codec.OFF:
-            self._touches.append(token.velocity)
 
     def _who(self, own: bool) -> int:
         return (MACHINE if own else PLAYER) if self.beside else UNKNOWN
@@ -378,7 +373,7 @@ class Soloist:
         else:
             if self.answer is not None and part.on and self._surprises(part, token, stream, line):
                 revised = self._revise(self.answer, part, self._settled(part.position, line, latency_ns), line)
-            self._listen(token)
+            self._heard.append(token)
             after = self._reader.hear(stream, token, line, self._who(own=False))
         self._tape.add(part._replace(token=token, known=True), stream)
         self.stream = after
@@ -460,7 +455,7 @@ class Soloist:
             off=voices > 0,
             pitches=answer.pitches,
             velocities=self._velocities,
-            pull=answer.onsets.flow.pull(last, answer.steering.density),
+            haste=answer.onsets.flow.haste(last, answer.steering.density, line),
             loudness=self._loudness(answer),
             quoted=quoted,
             variation=answer.steering.variation,
@@ -468,7 +463,10 @@ class Soloist:
 
     def _loudness(self, answer: Answer) -> float | None:
         """The bin of velocity that is to be followed; None: none is."""
-        return median(self._touches) if self._touches and answer.steering.velocity_follow else None
+        if not answer.steering.velocity_follow:
+            return None
+        touches = (token.velocity for token in reversed(self._heard or self._model) if token.what < codec.OFF)
+        return median(last) if (last := [*islice(touches, TOUCHES)]) else None
 
     def _quoted(self, answer: Answer, stream: Stream, on: bool) -> Token | None:
         """What comes next in the theme, in so many ticks; None: nothing, or nothing is quoted, as beside the player."""

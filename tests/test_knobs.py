@@ -21,7 +21,7 @@ from improv.music import scale
 from improv.music.answer import BEYOND, Manner, register
 from improv.music.belts import Belts
 from improv.music.events import Ask, ForgetMe, Heard, NoteOff, NoteOn, Steer
-from improv.music.flow import MOST, Flow
+from improv.music.flow import MOST, NO_HASTE, Flow, Haste
 from improv.music.grid import Grid
 from improv.music.musicianship import PLAIN, Musicianship, Time
 from improv.music.schedule import is_note_on
@@ -85,14 +85,49 @@ def flowing(notes_per_s: float, every_ticks: int, ticks: int = 960) -> Flow:
     return flow
 
 
-def test_the_pull_is_to_what_is_missing_and_no_further() -> None:
-    assert flowing(4.0, 24).pull(960, 1.0) == 0
-    assert flowing(4.0, 96).pull(960, 1.0) == 0
+def haste(flow: Flow, density: float, tick: int = 960, bpm: float = 0.0) -> Haste:
+    return flow.haste(tick, density, Timeline(bpm or 120.0, metric=bpm > 0))
+
+
+def test_the_haste_is_to_what_is_missing_and_from_what_is_too_much() -> None:
+    assert haste(flowing(4.0, 24), 1.0) == haste(flowing(4.0, 96), 1.0) == NO_HASTE
     sparse, dense = flowing(4.0, 48), flowing(4.0, 12)  # 2 and 8 notes a second
-    assert sparse.pull(960, 0.5) == pytest.approx(0, abs=0.2) and dense.pull(960, 2.0) == pytest.approx(0, abs=0.2)
-    assert sparse.pull(960, 2.0) > 0.9 and dense.pull(960, 0.5) < -0.9
-    assert sparse.pull(960, 0.25) < 0 < dense.pull(960, 4.0)
-    assert dense.pull(10**9, 0.5) == 0 and dense.pull(10**9, 2.0) == pytest.approx(MOST * math.log(2))
+    for there, density in ((sparse, 0.5), (dense, 2.0)):
+        assert haste(there, density).pull == pytest.approx(0, abs=0.2)
+        assert haste(there, density).share == pytest.approx(0, abs=0.3)
+        assert haste(there, density).of_memory == pytest.approx(1, abs=0.2)
+    assert haste(sparse, 2.0).pull == haste(dense, 2.0, 10**9).pull == pytest.approx(MOST * math.log(2))
+    assert haste(dense, 0.5).pull == pytest.approx(-MOST * math.log(2))
+    assert haste(sparse, 2.0)[2:] == haste(dense, 0.5)[2:] == (1.0, 1.0)
+    assert haste(sparse, 0.25).pull < 0 < haste(dense, 4.0).pull
+    assert haste(sparse, 0.75).pull > 0.4 and haste(sparse, 0.75)[2:] == (0.0, 0.0)
+    assert 0.2 < haste(flowing(4.0, 32), 0.75, bpm=100.0).of_memory < 0.6  # some of it comes half as fast
+
+
+@pytest.mark.parametrize(
+    ("density", "pace"), [(0.25, 0.25), (0.4, 0.25), (0.75, 0.5), (1.2, 2), (2, 2), (2.1, 4), (4, 4)]
+)
+def test_on_a_beat_a_rhythm_keeps_to_that_at_any_pace(density: float, pace: float) -> None:
+    assert haste(flowing(4.0, 24), density, bpm=100.0).pace == pace
+    assert haste(flowing(4.0, 24), density).pace == density
+
+
+@pytest.mark.parametrize("bpm", [None, 120.0])
+@pytest.mark.parametrize("memory", [0.0, 0.5])
+def test_the_network_that_ships_follows_the_density_of_what_it_quotes(memory: float, bpm: float | None) -> None:
+    """Eighths, which it has heard often enough to say again."""
+    net, scale = Stepper(find("open")), (60, 62, 63, 65, 67, 68, 70, 72, 70, 67, 68, 65, 63, 67, 62, 60)
+    heard: list[Heard] = []
+    for i, pitch in enumerate(scale * 2):
+        heard += [NoteOn(NS + i * NS // 4, pitch, 80), NoteOff(NS + i * NS // 4 + NS // 5, pitch)]
+    for density in (0.5, 2.0):
+        knobs = Steering(density=density, memory=memory)
+        settings = Musicianship(steering=knobs, listens_for_the_end=False, seed=1, time=Time(bpm=bpm))
+        played = perform(Engine(net, settings), [*heard, Ask(10 * NS)])
+        onsets = [event.time_ns for event in played if isinstance(event, NoteOn)]
+        rate = (len(onsets) - 1) * NS / (onsets[-1] - onsets[0])
+        assert 0.6 * 4 * density < rate < 1.6 * 4 * density
+        assert 5 * NS < onsets[-1] - onsets[0] < 12 * NS
 
 
 @pytest.mark.parametrize("heard", [melody(), chords(10, 3, spacing_ns=400 * MS)], ids=["melody", "chords"])
@@ -177,6 +212,19 @@ def test_its_loudness_follows_the_player_s() -> None:
     assert all(abs(middles[velocity, 1.0] - velocity) <= 6 for velocity in (20, 64, 115))
     assert abs(middles[20, 0.0] - middles[115, 0.0]) < 30 < middles[115, 0.3] - middles[20, 0.3]
     assert all(spreads[v, 0.0] > spreads[v, 0.3] > spreads[v, 1.0] for v in (20, 64, 115))
+
+
+def test_it_is_as_loud_as_the_phrase_that_it_answers() -> None:
+    velocities = (115, 25, 120, 30, 64)
+    phrases = [melody(NS + i * 15 * NS, velocity) for i, velocity in enumerate(velocities)]
+    heard = [event for phrase in phrases for event in phrase]
+    show = show_of(lively(), with_knob("velocity_follow", 1.0), heard)
+    for phrase, velocity in zip(phrases, velocities, strict=True):
+        begin_ns = phrase[0].time_ns
+        played = [
+            one.message[2] for one in show.sent if is_note_on(one.message) and 0 < one.due_ns - begin_ns < 15 * NS
+        ]
+        assert abs(median(played) - velocity) <= 8
 
 
 def test_beside_the_player_its_loudness_follows_what_he_plays_meanwhile() -> None:

@@ -180,7 +180,8 @@ class Answer:
             return False
         length = turn.end - turn.begin
         breath = position - max(self.position(self.onsets.tick), turn.begin + EARLIEST * length)
-        return breath >= BREATH * self._spacing_ticks or position > turn.begin + LATEST * length
+        usual = max(self._spacing_ticks, self._ticks(self.turn.manner.spacing_ns / NS))  # it may not keep the density
+        return breath >= BREATH * usual or position > turn.begin + LATEST * length
 
     def may_end(self, tick: int) -> bool:
         """Whether it would not be too short if it ended there."""

@@ -5,9 +5,23 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from improv.music.timeline import Timeline
+
 FADE_S = 3.0  # a note counts less and less for about so long
 GAIN = 2.0  # how much is asked for what is missing
 MOST = 1.5  # times as much as what is to be, at most
+
+
+class Haste(NamedTuple):
+    """How waits are made shorter, or longer: a rhythm comes at a `pace` so many times its own."""
+
+    pull: float = 0.0  # how much likelier a wait is to be than one e times as long, in nats
+    pace: float = 1.0
+    share: float = 0.0  # of what the network would play, that comes at that pace,
+    of_memory: float = 0.0  # and of what is remembered
+
+
+NO_HASTE = Haste()
 
 
 class Flow(NamedTuple):
@@ -28,10 +42,31 @@ class Flow(NamedTuple):
         faded = self.lately * math.exp((self.tick - tick) / self.fade_ticks)
         return self._replace(lately=faded + 1 / self.fade_ticks, tick=tick)
 
-    def pull(self, tick: int, density: float) -> float:
-        """How much likelier a wait is to be than one e times as long (below 0: less likely), in nats, so that there
-        come so many times the player's notes. 0 where there do, and at a density of 1.
+    def haste(self, tick: int, density: float, line: Timeline) -> Haste:
+        """So that there come so many times the player's notes.
+
+        What is remembered is at his pace. The network takes up the pace at which it hears itself play, so it is told
+        only while notes are missing, or too many.
         """
         wanted = math.log(density)
-        missing = GAIN * (math.log(density * self.theirs / self.lately) + (tick - self.tick) / self.fade_ticks)
-        return min(max(missing, 0.0), MOST * wanted) if wanted > 0 else max(min(missing, 0.0), MOST * wanted)
+        if wanted == 0.0:
+            return NO_HASTE
+        missing = math.log(density * self.theirs / self.lately) + (tick - self.tick) / self.fade_ticks
+        most = MOST * abs(wanted)
+        pace = _octaves(density) if line.metric else density
+        return Haste(
+            pull=min(max(GAIN * missing, -most), most),
+            pace=pace,
+            share=_share(GAIN * missing / wanted),
+            of_memory=_share(wanted / math.log(pace) + missing / wanted),
+        )
+
+
+def _octaves(density: float) -> float:
+    """Twice, four times, half or a quarter, the first that is at least as far from 1: on a beat it keeps to that."""
+    octaves = math.log2(density)
+    return 2.0 ** (math.ceil(octaves) if octaves > 0 else math.floor(octaves))
+
+
+def _share(share: float) -> float:
+    return min(max(share, 0.0), 1.0)

@@ -72,6 +72,13 @@ def dt_range(bin_: int) -> tuple[int, int]:
     return _BINS[bin_]
 
 
+def paced(pace: float) -> np.ndarray:
+    """For each dt bin that of the wait when all comes so many times as fast: int [128]."""
+    ticks = np.rint(DT_START / pace).astype(int)
+    bins: np.ndarray = DT_BIN[np.minimum(ticks, DT_LIMIT - 1)]
+    return bins
+
+
 def velocity_bin(velocity: int) -> int:
     return velocity * VELOCITIES // 128
 

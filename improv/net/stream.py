@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from improv.music.flow import NO_HASTE, Haste
 from improv.music.steering import Steering
 from improv.music.timeline import Timeline
 from improv.net import codec
@@ -51,7 +52,7 @@ class Limits(NamedTuple):
     """What the next token may be, between `least` and `most` ticks on: a note-on (of some pitches, bool [128], and the
     softest so many bins of velocity) less than `chord` ticks on, or `on_from` or more; a note-off `off_from` or more.
 
-    The rest are inclinations: to shorter waits (`music.flow`), to the player's bin of velocity, and to what comes next
+    The rest are inclinations: to shorter waits or longer ones, to the player's bin of velocity, and to what comes next
     in the phrase that is quoted, in so many ticks instead of at a tick.
     """
 
@@ -64,7 +65,7 @@ class Limits(NamedTuple):
     off: bool = True
     pitches: np.ndarray = EVERY_PITCH
     velocities: int = codec.VELOCITIES
-    pull: float = 0.0
+    haste: Haste = NO_HASTE
     loudness: float | None = None
     quoted: Token | None = None
     variation: float = 1.0  # what is left for all else
@@ -194,11 +195,15 @@ class Reader:
         if len(choices) == 1:
             bin_ = int(choices[0])
         else:
-            logp = stream.reading.dt
+            logp, haste = stream.reading.dt, limits.haste
+            if haste.share:
+                p = np.exp(logp - logp.max())
+                logp = np.log(_at_pace(p, haste.pace, haste.share) + NOTHING)
             if self.memory.strength:
-                logp = mixed(logp, choices, self.memory.when(stream.runs))
-            if limits.pull:
-                logp = logp - limits.pull * LOG_WAITS
+                votes = _at_pace(self.memory.when(stream.runs), haste.pace, haste.of_memory)
+                logp = mixed(logp, choices, votes)
+            if haste.pull:
+                logp = logp - haste.pull * LOG_WAITS
             if limits.quoted is not None:
                 logp = _quoting(logp, choices, codec.dt_bin(limits.quoted.tick), limits.variation)
             bin_ = draw(logp, choices, self._sampling, self._rng.random())
@@ -220,6 +225,11 @@ class Reader:
         else:
             mask[codec.OFF :] &= stream.own
         return mask.nonzero()[0]
+
+
+def _at_pace(weights: np.ndarray, pace: float, share: float) -> np.ndarray:
+    """Weights of the dt bins, of which a share is of waits so many times as short."""
+    return (1 - share) * weights + share * np.bincount(codec.paced(pace), weights, codec.DTS) if share else weights
 
 
 def _quoting(logp: np.ndarray, choices: np.ndarray, quoted: int, variation: float) -> np.ndarray:
