@@ -135,6 +135,16 @@ class Engine:
         return self._improviser.playing or self._improviser.looping
 
     @property
+    def in_phrase(self) -> bool:
+        """Whether the player has begun a phrase that is not over."""
+        return self._ear.phrase is not None
+
+    @property
+    def exchanged(self) -> bool:
+        """Whether there is a last phrase with an answer, to be found good or bad."""
+        return self._improviser.exchanged
+
+    @property
     def answers(self) -> int:
         """How many were decided."""
         return self._improviser.answers
@@ -283,7 +293,7 @@ class Engine:
             case Undo(time_ns):
                 return self._undo(time_ns)
             case Freeze():
-                self._improviser.freeze(in_phrase=self._in_phrase)
+                self._improviser.freeze(in_phrase=self.in_phrase)
             case LoopThat(time_ns):
                 return self._loop_that(time_ns)
             case VaryThat(time_ns):
@@ -312,7 +322,7 @@ class Engine:
         if self._trade.hears(line, note.time_ns) and not (improviser.playing and improviser.looping):
             if isinstance(self._asked, Again):
                 self._asked = None
-            if not improviser.playing and not self._in_phrase:
+            if not improviser.playing and not self.in_phrase:
                 self._take(self._ear.damp(note.time_ns))
                 improviser.begin_phrase(note.time_ns, line)
             self._take(self._ear.note(note, line.position(note.time_ns)))
@@ -329,10 +339,6 @@ class Engine:
 
     def _position(self, time_ns: int) -> float:
         return 0.0 if self.line is None else self.line.position(time_ns)
-
-    @property
-    def _in_phrase(self) -> bool:
-        return self._ear.phrase is not None
 
     def _follow_key(self) -> None:
         if self._steering.key == INFERRED:
@@ -552,20 +558,20 @@ class Engine:
         if answered:
             self._rest(time_ns)
         else:
-            self._improviser.hear_meanwhile(self.line, self._in_phrase)
+            self._improviser.hear_meanwhile(self.line, self.in_phrase)
         return played
 
     def _rest(self, time_ns: int) -> None:
         """The answer is over."""
         self._since_ns = time_ns
-        self._improviser.rest(time_ns, self.line, self._in_phrase)
+        self._improviser.rest(time_ns, self.line, self.in_phrase)
 
     # Takes
 
     @property
     def _again(self) -> Again | None:
         """What asks for another answer; None: the player has played since the last, or there is one to come."""
-        return self._improviser.again if self._asked is None and not self._in_phrase else None
+        return self._improviser.again if self._asked is None and not self.in_phrase else None
 
     def _another(self, time_ns: int) -> list[Played]:
         """The last answer never was; there will be another to the same phrase, with fresh dice. Beside the player, what

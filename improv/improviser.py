@@ -46,6 +46,11 @@ class Improviser:
         return self._soloist.answer
 
     @property
+    def exchanged(self) -> bool:
+        """Whether there is an answer to `mark`, decided or played."""
+        return self._turn is not None or self._soloist.exchanged
+
+    @property
     def silent(self) -> bool:
         """Whether nothing of that was struck."""
         return self._soloist.silent

@@ -135,6 +135,11 @@ class Soloist:
         self.stream = None
         self._heard.clear()
 
+    @property
+    def exchanged(self) -> bool:
+        """Whether there is a last exchange."""
+        return self._exchange is not None
+
     def mark(self, good: bool) -> None:
         """What the player thinks of the last exchange, so far: it counts when another one begins (`settle`)."""
         if self._exchange is not None:

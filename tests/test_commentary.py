@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import cast
+
+import pytest
+
+from improv.engine import Engine
 from improv.live.commentary import Commentary
 from improv.midi import wire
 from improv.midi.frames import Sent
 from improv.midi.log import Gave, Record, Silence, Step
-from improv.music.events import Mark, NoteOff, NoteOn, Retime, Tap, Transport, TurnBegins, Yield
+from improv.music.events import (
+    ForgetMe,
+    Halt,
+    Heard,
+    Mark,
+    Mute,
+    NoteOff,
+    NoteOn,
+    Panic,
+    Retime,
+    Tap,
+    Transport,
+    TurnBegins,
+    Undo,
+    Yield,
+)
 from improv.music.musicianship import Musicianship, Time
 from improv.music.schedule import is_note_on
 from improv.music.timeline import NS, Timeline
@@ -17,10 +38,24 @@ MS = NS // 1000
 LINE = Timeline(120.0, NS, metric=True)
 
 
+@dataclass
+class Standing:
+    """How things stand in an engine."""
+
+    resting: bool = False
+    playing: bool = False
+    in_phrase: bool = True
+    exchanged: bool = True
+
+
+def commenting(engine: Standing, said: list[str]) -> Commentary:
+    return Commentary(cast(Engine, engine), said.append)
+
+
 def test_a_turn_is_told_when_the_engine_rests() -> None:
     said: list[str] = []
-    resting = [True]
-    commentary = Commentary(lambda: resting[0], said.append)
+    engine = Standing(resting=True)
+    commentary = commenting(engine, said)
 
     def heard(event: NoteOn | NoteOff) -> None:
         commentary.take(Step(event.time_ns, event))
@@ -31,14 +66,14 @@ def test_a_turn_is_told_when_the_engine_rests() -> None:
     for n in range(4):
         heard(NoteOn(n * NS, 60 + n, 64))
         heard(NoteOff(n * NS + 500 * MS, 60 + n))
-    resting[0] = False
+    engine.resting, engine.in_phrase, engine.playing = False, False, True
     commentary.take(Step(5 * NS))
     commentary.take(Gave((TurnBegins(5 * NS), NoteOn(6 * NS, 72, 64))))
     sent(NoteOn(6 * NS, 72, 64), MS // 4)
     sent(NoteOff(7 * NS, 72), 9 * MS)  # of a note's end it is not told
     commentary.take(Step(7 * NS))
     assert said == []
-    resting[0] = True
+    engine.resting = True
     commentary.take(Step(8 * NS))
     commentary.take(Step(9 * NS))
     assert said == ["heard 4 notes in 3.5 s, answered 1 note in 1.0 s, sent at most 0.25 ms late"]
@@ -46,7 +81,7 @@ def test_a_turn_is_told_when_the_engine_rests() -> None:
 
 def test_a_turn_that_is_broken_off_is_told_once() -> None:
     said: list[str] = []
-    commentary = Commentary(lambda: False, said.append)
+    commentary = commenting(Standing(), said)
     commentary.take(Gave((TurnBegins(NS),)))
     commentary.take(Gave((Yield(2 * NS),)))
     commentary.take(Silence(3 * NS))
@@ -57,19 +92,70 @@ def test_a_turn_that_is_broken_off_is_told_once() -> None:
 
 def test_what_is_marked_is_told_where_there_is_something_to_mark() -> None:
     said: list[str] = []
-    commentary = Commentary(lambda: False, said.append)
+    engine = Standing(exchanged=False)
+    commentary = commenting(engine, said)
     commentary.take(Step(NS, Mark(NS, True)))
-    commentary.take(Gave((TurnBegins(2 * NS),)))
+    engine.exchanged = True
     for good in (True, False):
         commentary.take(Step(3 * NS, Mark(3 * NS, good)))
     assert said == ["the last exchange was good", "the last exchange was bad"]
+
+
+@pytest.mark.parametrize("gone", [ForgetMe, Undo])
+def test_nothing_is_said_of_an_exchange_that_never_was(gone: type[ForgetMe | Undo]) -> None:
+    marks = [Mark(9 * NS, True), gone(10 * NS), Mark(11 * NS, True), Mark(12 * NS, False)]
+    said = [line for line in on_stage([*lick(0, 4), *marks]) if "exchange" in line]
+    assert said == ["the last exchange was good"]
+
+
+def on_stage(heard: list[Heard], mode: str = "call") -> list[str]:
+    """What is said of it."""
+    stage = Stage(lively(), Musicianship(time=Time(mode=mode)))
+    engine = stage.play([], 0).engine
+    said: list[str] = []
+    commentary = Commentary(engine, said.append)
+    stage.keepers.append(commentary.take)
+    stage.play(heard)
+    commentary.end_turn()
+    return said
+
+
+def lick(begin_s: int, notes: int) -> list[Heard]:
+    """Four notes a second, from so long after the first second on."""
+    return played_on(LINE, every(0.5, 2 * begin_s, 2 * begin_s + notes / 2))
+
+
+def test_what_a_panic_ended_was_no_part_of_the_next_phrase() -> None:
+    (line,) = on_stage([*lick(0, 4), Panic(NS * 41 // 20), *lick(2, 8)])
+    assert line.startswith("heard 8 notes in 1.9 s, answered ")
+
+
+def test_what_was_played_while_it_was_muted_is_no_part_of_the_next_phrase() -> None:
+    (line,) = on_stage([Mute(NS), *lick(2, 5), *lick(10, 6), Mute(20 * NS), *lick(22, 8)])
+    assert line.startswith("heard 8 notes in 1.9 s, answered ")
+
+
+def test_notes_too_few_for_an_answer_are_no_part_of_the_next_phrase() -> None:
+    (line,) = on_stage([*lick(0, 1), *lick(5, 8)])
+    assert line.startswith("heard 8 notes in 1.9 s, answered ")
+
+
+def test_in_a_duet_it_is_told_beside_how_many_notes_it_played() -> None:
+    said = on_stage([*lick(0, 40), *lick(30, 24)], "duet")
+    assert all(line.startswith("played ") for line in said)
+    assert [line.partition(" beside your ")[2].partition(",")[0] for line in said] == ["40", "24"]
+
+
+def test_what_it_goes_on_from_was_heard_and_the_rest_it_plays_beside() -> None:
+    (line,) = on_stage([*lick(0, 8), *lick(6, 5), Halt(12 * NS)], "continue")
+    assert line.startswith("heard 8 notes in 1.9 s, played ") and " beside your 5, sent at most " in line
 
 
 def test_on_the_stage_each_answer_is_told_with_all_its_notes() -> None:
     stage = Stage(lively(), Musicianship(time=Time("internal")))
     engine = stage.play([], 0).engine
     said: list[str] = []
-    commentary = Commentary(lambda: engine.resting, said.append)
+    commentary = Commentary(engine, said.append)
     stage.keepers.append(commentary.take)
     show = stage.play(played_on(LINE, [*every(0.5, 0, 8), *every(0.5, 40, 44), *every(0.5, 46, 48)]))
     assert len(said) == engine.answers - 1 >= 1  # live the heart beats on: the last one is told as well
@@ -82,7 +168,7 @@ def test_on_the_stage_each_answer_is_told_with_all_its_notes() -> None:
 
 def told(*records: Record) -> list[str]:
     said: list[str] = []
-    commentary = Commentary(lambda: False, said.append)
+    commentary = commenting(Standing(), said)
     for record in records:
         commentary.take(record)
     return said
@@ -124,7 +210,7 @@ def test_taps_are_told_by_their_tempo_where_it_is_new() -> None:
 
 def test_on_the_stage_three_taps_and_a_stop_are_told() -> None:
     stage = Stage(lively(), Musicianship(time=Time("internal")))
-    stage.keepers.append((commentary := Commentary(lambda: True, (said := []).append)).take)
+    stage.keepers.append((commentary := commenting(Standing(resting=True), said := [])).take)
     stage.play([*(Tap(n * NS // 2) for n in range(1, 7)), Transport(4 * NS)])
     commentary.end_turn()
     assert said == ["tapped: 120.0 bpm", "the clock stands"]
@@ -132,6 +218,6 @@ def test_on_the_stage_three_taps_and_a_stop_are_told() -> None:
 
 def test_without_a_beat_nothing_is_told_of_one() -> None:
     stage = Stage(lively(), Musicianship(time=Time("internal")))
-    stage.keepers.append(Commentary(lambda: False, (said := []).append).take)
+    stage.keepers.append(commenting(Standing(), said := []).take)
     stage.play(played_on(LINE, every(0.5, 0, 8)))
     assert not [line for line in said if "bpm" in line or "clock" in line]

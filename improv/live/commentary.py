@@ -5,7 +5,9 @@ something is marked.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
+from improv.engine import Engine
 from improv.live.counted import counted
 from improv.midi import wire
 from improv.midi.frames import Sent
@@ -69,44 +71,73 @@ class _Beat:
         self._said_bpm = bpm
 
 
+class _Turn(NamedTuple):
+    """What the machine plays, to what was heard before; beside what, where it is in a duet or goes on by itself."""
+
+    heard: _Part
+    played: _Part
+    beside: _Part | None = None
+
+    def __str__(self) -> str:
+        late = f"sent at most {self.played.late_ns / 1e6:.2f} ms late"
+        if self.beside is not None:
+            heard = f"heard {self.heard}, " if self.heard.notes else ""
+            beside = f" beside your {self.beside.notes}" if self.beside.notes else ""
+            return f"{heard}played {self.played}{beside}, {late}"
+        heard = f"heard {self.heard}, answered" if self.heard.notes else "played"  # another take, or a loop
+        return f"{heard} {self.played}, {late}"
+
+
 class Commentary:
     """Takes the records of a session as they come, on the engine's thread, and says the lines."""
 
-    def __init__(self, resting: Callable[[], bool], say: Callable[[str], None]) -> None:
-        """`resting`: whether the engine has nothing to play."""
-        self._resting, self._say = resting, say
+    def __init__(self, engine: Engine, say: Callable[[str], None]) -> None:
+        self._engine, self._say = engine, say
         self._beat = _Beat(say)
         self._heard: Heard | None = None  # by the last call of the engine
         self._phrase = _Part()
-        self._turn: tuple[_Part, _Part] | None = None  # the phrase, and the answer that is being played to it
-        self._answered = False  # ever
+        self._turn: _Turn | None = None  # the one that is being played
 
     def take(self, record: Record) -> None:
         if isinstance(record, Step):
             self._heard = record.heard
-            if self._turn is not None and self._resting():
+            if self._turn is not None and self._engine.resting:
                 self.end_turn()
-            if isinstance(record.heard, NoteOn | NoteOff):
-                self._phrase.add(record.heard)
-            elif isinstance(record.heard, Mark) and self._answered:
-                self._say(f"the last exchange was {'good' if record.heard.good else 'bad'}")
+            self._hear(record.heard)
         elif isinstance(record, Gave):
             for given in record.played:
                 self._beat.take(given, self._heard)
-            if any(isinstance(event, TurnBegins) for event in record.played):
-                self.end_turn()
-                self._answered = True
-                self._turn, self._phrase = (self._phrase, _Part()), _Part()
+                if isinstance(given, TurnBegins):
+                    self._begin_turn(given.beside)
         elif isinstance(record, Sent) and self._turn is not None:
             event = wire.meaning(record.message, record.sent_ns)
             if isinstance(event, NoteOn | NoteOff):
-                self._turn[1].add(event, record.sent_ns - record.due_ns)
+                self._turn.played.add(event, record.sent_ns - record.due_ns)
+
+    def _hear(self, event: Heard | None) -> None:
+        """What the engine is about to hear; None: something was due."""
+        if isinstance(event, Mark) and self._engine.exchanged:
+            self._say(f"the last exchange was {'good' if event.good else 'bad'}")
+        beside = None if self._turn is None else self._turn.beside
+        if beside is None and self._is_over(event):
+            self._phrase = _Part()
+        if isinstance(event, NoteOn | NoteOff):
+            (self._phrase if beside is None else beside).add(event)
+
+    def _is_over(self, event: Heard | None) -> bool:
+        """Whether the phrase that was heard is over, and nothing will be played to it, or the next one begins."""
+        return not self._engine.in_phrase and (isinstance(event, NoteOn) or not self._engine.playing)
+
+    def _begin_turn(self, beside: bool) -> None:
+        self.end_turn()
+        phrase, self._phrase = self._phrase, _Part()
+        if beside and self._engine.in_phrase:  # it joins him
+            self._turn = _Turn(_Part(), _Part(), phrase)
+        else:
+            self._turn = _Turn(phrase, _Part(), _Part() if beside else None)
 
     def end_turn(self) -> None:
         """Say the line, if an answer has begun."""
         if self._turn is not None:
-            phrase, answer = self._turn
-            late_ms = answer.late_ns / 1e6
-            heard = f"heard {phrase}, answered" if phrase.notes else "played"  # another take, or a loop
-            self._say(f"{heard} {answer}, sent at most {late_ms:.2f} ms late")
+            self._say(str(self._turn))
             self._turn = None
