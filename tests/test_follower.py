@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import count
 from random import Random
 from typing import Any
 
@@ -203,6 +204,54 @@ def test_ticks_that_stay_away_are_said_once_and_taken_up_again_without_a_jump(bp
     last_ns = ticks(240, back_ns, bpm)[-1].time_ns
     off = line.beat(last_ns) * PPQN
     assert line.bpm == pytest.approx(bpm, rel=0.001) and abs(off - round(off)) < 0.15
+
+
+def held_up(
+    song: Sequence[Clock], from_ns: int, until_ns: int, apart_ms: float, packet: int, packets_apart_ms: float
+) -> list[Clock]:
+    """The ticks of a song, but that none comes while they are held, and then those that wait come in packets."""
+    sooner = [tick for tick in song if tick.time_ns < from_ns]
+    slots = (until_ns + round((n // packet * packets_apart_ms + n % packet * apart_ms) * MS) for n in count())
+    return sooner + [Tick(max(tick.time_ns, slot)) for tick, slot in zip(song[len(sooner) :], slots, strict=False)]
+
+
+@pytest.mark.parametrize("bpm", [60.0, 90.0, 120.0, 180.0])
+@pytest.mark.parametrize("held_s", [0.2, 0.5, 1, 2, 4])
+@pytest.mark.parametrize(
+    ("apart_ms", "packet", "packets_apart_ms"),
+    [(0.1, 999, 0), (0.32, 999, 0), (1, 999, 0), (1.4, 999, 0), (0.1, 8, 10)],
+)
+@pytest.mark.parametrize("fault", ["none", "the first lost", "the last lost", "twice"])
+def test_a_burst_of_ticks_that_were_held_up_does_not_move_the_beat(
+    bpm: float, held_s: float, apart_ms: float, packet: int, packets_apart_ms: float, fault: str
+) -> None:
+    from_ns, until_ns = 5 * NS + 3 * MS, 5 * NS + 3 * MS + round(held_s * NS)
+    song = ticks(round(12 * bpm / 60 * PPQN), NS, bpm)
+    held = [tick for tick in song if from_ns <= tick.time_ns < until_ns]
+    lost = {"the first lost": held[: len(held) // 2], "the last lost": held[len(held) // 2 :]}.get(fault, [])
+    song = [tick for tick in song if tick not in lost]
+    if fault == "twice":
+        song = [Tick(tick.time_ns + late_ns) for tick in song for late_ns in (0, MS // 2)]
+    follower, line, most_ms, notices = Follower(), None, 0.0, []
+    for tick in [Start(NS - 1), *held_up(song, from_ns, until_ns, apart_ms, packet, packets_apart_ms)]:
+        for said in follower.hear(tick):
+            if isinstance(said, FreeWheel):
+                notices.append(said.lost)
+                continue
+            assert tick.time_ns < from_ns or not said.jump
+            line = said.timeline
+        if line is not None and tick.time_ns > from_ns:
+            most_ms = max(most_ms, abs(line.beat(tick.time_ns) * 60 / bpm - (tick.time_ns - NS) / NS) * 1e3)
+    assert notices == [True, False] and most_ms < 1.0
+
+
+def test_a_clock_that_comes_back_much_faster_is_followed_all_the_same() -> None:
+    follower = Follower()
+    through(follower, [Start(NS - 1), *ticks(96, NS)])
+    faster = ticks(1000, 5 * NS, 390.0)
+    line = lines(through(follower, faster))[-1].timeline
+    off = line.beat(faster[-1].time_ns) * PPQN
+    assert line.bpm == pytest.approx(390, rel=0.001) and abs(off - round(off)) < 0.15
 
 
 def test_a_stop_after_the_ticks_stayed_away_stands_where_the_beat_was() -> None:

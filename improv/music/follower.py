@@ -5,6 +5,7 @@ Locked means a phase within 5 ms and a tempo within 1 %: within the first beat a
 
 from __future__ import annotations
 
+from collections import deque
 from math import ceil, copysign
 
 from improv.music.comb import PPQN, Comb
@@ -13,6 +14,9 @@ from improv.music.timeline import NS, Timeline
 
 TICKS_PER_SIXTEENTH = 6
 ABSENT_TICKS, ABSENT_NS = 4, 150_000_000  # the ticks stay away after the longer of the two
+BACK_TICKS = 6  # after an absence, so many are a clock again,
+HELD_UP = 2.5  # unless they come so many times as fast as before, for they were held up;
+BURST_NS = 2 * NS  # but not if that goes on for so long
 TELLING_NS = 100_000  # a line that differs by less within the next beat is not worth telling
 SLEW_NS = 2_000_000  # the beat moves by no more at a tick, after an absence
 
@@ -33,6 +37,8 @@ class Follower:
         self._standing: int | None = 0  # the tick of the song that comes next, where it does not just go on
         self._rolling = False
         self._anew = True  # the next tick need not be in phase with those before
+        self._away_till_ns: int | None = None  # after an absence, while the ticks that came since are no clock yet
+        self._came: deque[int] = deque(maxlen=BACK_TICKS)  # the newest of them
         self._lost = False
         self._slewing = False
 
@@ -71,20 +77,34 @@ class Follower:
         return max(ABSENT_NS, ABSENT_TICKS * round(self._comb.interval_ns or 0))
 
     def _tick(self, now: int) -> list[Retime | FreeWheel]:
-        away = self._tick_ns is not None and now - self._tick_ns >= self._absence_ns
+        if self._tick_ns is not None and now - self._tick_ns >= self._absence_ns:
+            self._away_till_ns = now
+            self._came.clear()
         self._tick_ns = now
+        standing = self._standing if self._rolling else None
+        away = self._away_till_ns is not None
+        if away and standing is None and not self._anew and not self._back(now):
+            return []
         if away or self._anew:
             self._comb.restart(now)
         else:
             self._comb.hear(now)
-        self._anew = False
-        jump = self._rolling and self._standing is not None and self._locate(self._standing)
+        self._away_till_ns, self._anew = None, False
+        jump = standing is not None and self._locate(standing)
         if not self._lost:
             return self._tell(now, jump)
-        if away and not jump:
-            return []  # one tick does not make a clock
         self._lost, self._slewing = False, not jump
         return [FreeWheel(now, lost=False), *self._tell(now, jump)]
+
+    def _back(self, now: int) -> bool:
+        """Whether the ticks are a clock again: those of a burst that was held up tell neither tempo nor phase."""
+        interval_ns = self._comb.interval_ns
+        if interval_ns is None or self._away_till_ns is None:
+            return True
+        self._came.append(now)
+        least_ns = (BACK_TICKS - 1) * interval_ns / HELD_UP
+        spread = len(self._came) == BACK_TICKS and now - self._came[0] >= least_ns
+        return spread or now - self._away_till_ns >= BURST_NS
 
     def _locate(self, standing: int) -> bool:
         """The newest tick is the standing position. Says whether the count does not simply go on."""
