@@ -13,7 +13,7 @@ import pytest
 from tests.cycles import MARGIN_S, SILENT_S, STOPPED_SILENT_S, cycles
 from tests.jack import Daemon, Env, NoJack, Player, children, gone, kill, no_ports, server_or_skip
 from tests.synth import FluidSynth
-from tests.test_live import MACHINE, NAMED, PLAYER, TURNS, at_once, quick, turn
+from tests.test_live import MACHINE, NAMED, PLAYER, TURNS, answering, at_once, quick, turn
 
 pytestmark = pytest.mark.jack
 
@@ -192,16 +192,29 @@ def test_halted_it_is_silent_in_a_second_and_plays_on_when_it_wakes(env: Env) ->
         player.wait(lambda: False, STOPPED_SILENT_S + MARGIN_S)
         assert player.sound() == (set(), set())
         assert player.received[-1].time_ns <= halted_ns + round((STOPPED_SILENT_S + MARGIN_S) * 1e9)
-        seen = len(player.received)
-        daemon.signal(signal.SIGCONT)  # JACK lets nobody come or go while one of its clients is halted
-        daemon.wait_for_outlet(outlet, AWAKE_S)
-        assert player.wait(lambda: len(player.received) > seen, AWAKE_S), "it releases nothing"
-        assert len(daemon.err.lines) == 1 and "broke off" in daemon.err.lines[0]
+        daemon.signal(signal.SIGCONT)
+        assert daemon.err.wait(lambda: len(daemon.err.lines) == 1, AWAKE_S) and "stood still" in daemon.err.lines[0]
+        player.play(quick())
         assert player.wait_for_notes(MACHINE, 3, turn(player)), "it plays no more"
+        assert daemon.outlet == outlet and len(daemon.err.lines) == 1
         daemon.signal(signal.SIGTERM)
         assert daemon.wait() == 0
         player.wait_for_quiet(0.3, 2.0)
         assert player.sound() == (set(), set())
+
+
+def test_halted_it_keeps_its_own_port(env: Env) -> None:
+    with answering(env) as (daemon, player):
+        outlet = daemon.outlet
+        daemon.signal(signal.SIGSTOP)
+        player.wait(lambda: False, STOPPED_SILENT_S + MARGIN_S)
+        assert player.sound() == (set(), set())
+        woken_ns = daemon.signal(signal.SIGCONT)
+        assert daemon.err.wait(lambda: bool(daemon.err.lines), AWAKE_S) and "stood still" in daemon.err.lines[0]
+        assert player.wait_for_quiet(0.3, 2.0) and not player.notes(MACHINE, woken_ns)
+        player.play(quick())
+        assert player.wait_for_notes(MACHINE, 3, turn(player)), "it plays no more"
+        assert daemon.outlet == outlet
 
 
 def test_an_engine_that_breaks_leaves_silence_and_says_why(env: Env) -> None:

@@ -208,3 +208,19 @@ def test_an_outlet_that_dies_again_and_again_is_started_again(env: Env) -> None:
             outlet = daemon.wait_for_outlet(outlet)
         with Player(env) as player:
             assert answers(player, player)
+    assert any(line.endswith("has to be connected again") for line in daemon.err.lines)
+
+
+def test_who_connects_to_the_port_of_another_outlet_is_released_at_the_end(env: Env) -> None:
+    with Daemon(env, "--virtual", "--api", "jack", "--thru") as daemon, Player(env) as player:
+        player.play(((0.0, (0x90, 40, 80)), (0.0, (0xB0, 64, 127))))
+        assert player.wait_for_notes(PLAYER)
+        outlet = daemon.outlet
+        kill(outlet)
+        daemon.wait_for_outlet(outlet)
+        player.wait(lambda: False, NOTICED_S)  # what a new outlet clears is over before somebody connects
+        player.connect()
+        assert player.sound() == ({(PLAYER, 40)}, {PLAYER})
+        daemon.signal(signal.SIGTERM)
+        assert daemon.wait() == 0
+        assert player.wait(lambda: player.sound() == (set(), set()), 1.0), player.sound()

@@ -28,6 +28,7 @@ from improv.midi.frames import (
     PLAY,
     TURN,
     YIELD,
+    Forgot,
     Frame,
     Report,
     Sent,
@@ -364,12 +365,53 @@ def test_controllers_in_a_flood_are_thinned_and_the_notes_are_not() -> None:
     assert script.reports[0] == Skipped(1) and script.reports[-1] == Skipped(20_000 - len(moved))
 
 
-def test_a_lost_heartbeat_releases_all_and_ends_it() -> None:
-    last_ns = 5 * HEARTBEAT_NS
-    beats = [Arrival(at, Frame(at, BEAT)) for at in range(0, last_ns + 1, HEARTBEAT_NS)]
-    script = Script([*beats, played(0, MS, on(60)), Arrival(0, Frame(0, FORWARD, pedal(True, 1)))]).run()
-    assert sounding(script.sent) == NOTHING
-    assert last_ns + HEARTBEAT_LOST_NS < script.now < last_ns + HEARTBEAT_LOST_NS + 2 * MS
+LAST_BEAT_NS = 5 * HEARTBEAT_NS
+LOST_NS = LAST_BEAT_NS + HEARTBEAT_LOST_NS
+
+
+def stalled(*arrivals: Arrival, until_ns: int, duties: Duties = NO_DUTIES) -> Script:
+    """A note and a pedal sound, and another note is planned, while no heartbeat comes for some time."""
+    beats = [*range(0, LAST_BEAT_NS + 1, HEARTBEAT_NS), *range(until_ns, until_ns + 2 * NS, HEARTBEAT_NS)]
+    sounds = [played(0, MS, on(60)), Arrival(0, Frame(0, FORWARD, pedal(True, 1))), played(0, LOST_NS + NS, on(61))]
+    frames = [*sounds, *(Arrival(at, Frame(at, BEAT)) for at in beats), *arrivals]
+    return Script([*frames, Arrival(until_ns + 2 * NS, Frame(0, LEAVE))]).run(duties)
+
+
+def test_a_lost_heartbeat_releases_all_and_forgets_what_was_planned() -> None:
+    script = stalled(until_ns=LOST_NS + 3 * NS)
+    assert sounding(script.sent) == NOTHING and on(61) not in script.sent
+    assert LOST_NS < script.stamps[script.sent.index(off(60))] < LOST_NS + 2 * MS
+    assert script.sent.count(off(60)) == 2  # for a message may be lost
+    assert script.reports.count(Forgot()) == 1
+
+
+def test_when_the_heartbeat_is_back_it_plays_on() -> None:
+    back_ns = LOST_NS + 3 * NS
+    notes = [played(back_ns, back_ns + 10 * MS, on(64)), played(back_ns, back_ns + 90 * MS, off(64))]
+    script = stalled(*notes, until_ns=back_ns)
+    assert [(at // MS, message) for at, message in script.all if back_ns <= at < back_ns + NS] == [
+        ((back_ns + ms * MS) // MS, message) for ms, message in ((10, on(64)), (90, off(64)))
+    ]
+    assert script.reports.count(Forgot()) == 1
+
+
+def test_what_was_due_while_it_stood_still_does_not_sound_in_a_burst() -> None:
+    """Whoever wakes up sends at once what he was about to, and all that became due."""
+    back_ns = LOST_NS + 600 * MS
+    dues = range(LAST_BEAT_NS, back_ns + 400 * MS, 100 * MS)
+    late = [played(back_ns, due, message) for due in dues for message in (on(70), off(70))]
+    script = stalled(*late, until_ns=back_ns)
+    assert on(70) not in script.sent
+    assert [report.ended for report in script.reports if isinstance(report, Late)] == [True]
+
+
+def test_while_it_stands_still_the_clock_does_and_a_new_timeline_starts_it_again() -> None:
+    line, back_ns = Timeline(120.0, metric=True), LOST_NS + 600 * MS
+    begin, again = retimed(0, line), retimed(back_ns // MS, line)
+    script = stalled(begin, again, until_ns=back_ns, duties=Duties(clock=True))
+    silent = [message for at, message in script.all if LOST_NS + 2 * MS < at < back_ns and message[0] >= 0xF0]
+    assert silent == []
+    assert bytes((TICK,)) in [message for at, message in script.all if at > back_ns + 500 * MS]
 
 
 def test_the_watch_begins_with_the_first_beat() -> None:
@@ -498,8 +540,10 @@ def test_the_heartbeat_knows_no_latency(change_ms: list[tuple[int, int]]) -> Non
     changes = [Arrival(at_ms * MS, Frame(to_ms * MS, LATENCY)) for at_ms, to_ms in change_ms]
     beats = [Arrival(at_ns, Frame(0, BEAT)) for at_ns in (0, 900 * MS)]
     notes = [played(0, due_ms * MS, off(60)) for due_ms in (1_500, 1_850, 2_350)]  # it looks whenever one is sent
-    script = Script([*beats, *changes, *notes]).run(Duties(latency_ns=500 * MS))
-    assert 900 * MS + HEARTBEAT_LOST_NS < script.now < 900 * MS + HEARTBEAT_LOST_NS + 2 * MS
+    held = Arrival(0, Frame(0, FORWARD, on(48, 1)))
+    script = Script([*beats, held, *changes, *notes, leaves(5_000)]).run(Duties(latency_ns=500 * MS))
+    released_ns = script.stamps[script.sent.index(off(48, 1))]
+    assert 900 * MS + HEARTBEAT_LOST_NS < released_ns < 900 * MS + HEARTBEAT_LOST_NS + 2 * MS
 
 
 # What passes the pipe
@@ -528,6 +572,7 @@ REPORTS = st.one_of(
     st.builds(Sent, LONG, LONG, MESSAGES),
     st.builds(Late, LONG, LONG, LONG, LONG, st.integers(0, 65535), st.booleans()),
     st.builds(Skipped, LONG),
+    st.just(Forgot()),
 )
 
 
@@ -581,10 +626,6 @@ def env() -> Iterator[Env]:
         yield env
 
 
-class Lost(threading.Event):
-    """Set when the outlet says that it died."""
-
-
 @pytest.fixture
 def synth(env: Env, monkeypatch: pytest.MonkeyPatch) -> Iterator[Player]:
     monkeypatch.setenv("JACK_DEFAULT_SERVER", env["JACK_DEFAULT_SERVER"])
@@ -616,14 +657,16 @@ def test_a_closed_pipe_leaves_silence(synth: Player) -> None:
 
 @pytest.mark.jack
 def test_a_parent_that_hangs_leaves_silence(synth: Player) -> None:
-    lost = Lost()
-    outlet = ProcessOutlet(Target("jack", "Synth:port"), lambda sent: None, lost.set)
+    reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
+    outlet = ProcessOutlet(Target("jack", "Synth:port"), reports.put, lambda: None)
     outlet.wait_until_ready()
-    outlet.put(Frame(0, BEAT))
-    outlet.put(Frame(now_ns(), PLAY, on(60)))
-    assert synth.wait(lambda: sounds_something(synth), 2.0)
-    assert synth.wait(lambda: sounds_nothing(synth), 3.0), synth.sound()
-    assert lost.wait(2.0)
+    for pitch in (60, 62):  # it plays on afterwards
+        outlet.put(Frame(0, BEAT))
+        outlet.put(Frame(now_ns(), PLAY, on(pitch)))
+        assert synth.wait(lambda: sounds_something(synth), 2.0)
+        assert synth.wait(lambda: sounds_nothing(synth), 3.0), synth.sound()
+        while reports.get(timeout=2.0) != Forgot():
+            pass
     outlet.close()
 
 

@@ -226,7 +226,8 @@ class _Session:
             settings.channels.thru if wiring.thru else None,
             clock=here,
         )
-        yield Plug(Watched("output", wiring.sink), wiring.said_sink, self._unplug_outlet, self._plug_outlet)
+        own = wiring.sink is None and not wiring.builtin
+        yield Plug(Watched("output", wiring.sink), wiring.said_sink, self._unplug_outlet, self._plug_outlet, own)
         source = _Inlet(lambda name: ports.Input(wiring.api, name, ears.hear, clock=here), self._input_lost)
         ends.callback(source.close)
         source.plug(wiring.source)

@@ -14,7 +14,20 @@ from improv.clock import now_ns
 from improv.engine import Engine
 from improv.live.tally import Tally
 from improv.midi import wire
-from improv.midi.frames import BEAT, LATENCY, PLAY, REVISE, TURN, YIELD, Frame, Report, Sent, Skipped, retime_frame
+from improv.midi.frames import (
+    BEAT,
+    LATENCY,
+    PLAY,
+    REVISE,
+    TURN,
+    YIELD,
+    Forgot,
+    Frame,
+    Report,
+    Sent,
+    Skipped,
+    retime_frame,
+)
 from improv.midi.log import Gave, Record, Silence, Step
 from improv.midi.outlet import HEARTBEAT_NS
 from improv.music.events import (
@@ -98,6 +111,10 @@ class Loop:
                     self._silence()
                 elif isinstance(item, OutletOpen):
                     self._change_outlet(item.outlet)
+                elif isinstance(item, Forgot):
+                    LOG.warning("improv stood still for a second; what sounded was released, and it plays on")
+                    self._play(self._silence())
+                    self._change_outlet(self.outlet)
                 elif isinstance(item, Sent | Skipped):
                     self._sent(item)
                 else:

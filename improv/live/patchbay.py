@@ -26,6 +26,7 @@ class Plug(NamedTuple):
     said: str  # its name for people
     unplug: Callable[[], None]
     plug: Callable[[str | None], None]  # raises PortError
+    own: bool = False  # others connect to it, and to each new one again
 
 
 class Broken(NamedTuple):
@@ -83,7 +84,9 @@ class Patchbay:
 
     def _mend(self, number: int) -> None:
         """At once; what soon ends again has to wait for the next look at the ports."""
-        LOG.warning(f"what plays on {self._plugs[number].said} broke off; all is released, and it starts anew")
+        plug = self._plugs[number]
+        then = "it starts anew, and has to be connected again" if plug.own else "all is released, and it starts anew"
+        LOG.warning(f"what plays on {plug.said} broke off; {then}")
         self._unplug(number)
         if time.monotonic() - self._opened_s[number] < SHORT_LIFE_S:
             self._watch.miss(number)

@@ -12,9 +12,10 @@ from improv.music.timeline import Timeline
 PLAY, FORWARD, YIELD, LET_GO, BEAT, LEAVE, TURN, RETIME, LATENCY, PANIC, REVISE = range(11)
 _FRAME = struct.Struct("<qBB36s")  # due or stamp in ns, command, length, message
 _LINE = struct.Struct("<dqddBB??")  # a timeline: tempo, origin in ns and in beats, bar, metre, metric; and a jump
-# Sent: due, sent, -, -, -, length, message; Late: time, turn, late, shift, thinned, ended, -; Skipped: values; Alive
+# Sent: due, sent, -, -, -, length, message; Late: time, turn, late, shift, thinned, ended, -; Skipped: values;
+# Forgot and Alive: nothing
 _REPORT = struct.Struct("<BqqqqHB3s")
-_SENT, _LATE, _SKIPPED, _ALIVE = range(4)
+_SENT, _LATE, _SKIPPED, _FORGOT, _ALIVE = range(5)
 
 
 class Frame(NamedTuple):
@@ -50,11 +51,15 @@ class Skipped(NamedTuple):
     values: int
 
 
+class Forgot(NamedTuple):
+    """No heartbeat came: all is released, and whatever it was told is forgotten."""
+
+
 class Alive(NamedTuple):
     """The answer to a heartbeat."""
 
 
-Report = Sent | Late | Skipped
+Report = Sent | Late | Skipped | Forgot
 
 
 def pack_frame(frame: Frame) -> bytes:
@@ -72,8 +77,8 @@ def pack_report(report: Report | Alive) -> bytes:
         return _REPORT.pack(_SENT, report.due_ns, report.sent_ns, 0, 0, 0, len(report.message), report.message)
     if isinstance(report, Skipped):
         return _REPORT.pack(_SKIPPED, report.values, 0, 0, 0, 0, 0, b"")
-    if isinstance(report, Alive):
-        return _REPORT.pack(_ALIVE, 0, 0, 0, 0, 0, 0, b"")
+    if isinstance(report, Forgot | Alive):
+        return _REPORT.pack(_FORGOT if isinstance(report, Forgot) else _ALIVE, 0, 0, 0, 0, 0, 0, b"")
     return _REPORT.pack(_LATE, *report, b"")
 
 
@@ -84,6 +89,8 @@ def reports(stream: IO[bytes]) -> Iterator[Report | Alive]:
             yield Sent(time_ns, other_ns, data[:number])
         elif kind == _SKIPPED:
             yield Skipped(time_ns)
+        elif kind == _FORGOT:
+            yield Forgot()
         elif kind == _ALIVE:
             yield Alive()
         else:

@@ -1,8 +1,8 @@
 """The outlet: sends each event when it is due, and keeps the book of what sounds.
 
 Live it is a small process of its own, so that nothing the improviser does, not even its death,
-can make a note late or leave one sounding: when its pipe closes or the heartbeat stops it releases
-everything and leaves. The demo and tests run the same loop on a thread.
+can make a note late or leave one sounding: when its pipe closes it releases everything and leaves, and when the
+heartbeat stops it releases everything and waits. The demo and tests run the same loop on a thread.
 """
 
 from __future__ import annotations
@@ -24,8 +24,21 @@ from improv import child
 from improv.clock import now_ns
 from improv.midi import ports
 from improv.midi.desk import NO_DUTIES, Clock, Desk, Duties
-from improv.midi.frames import BEAT, LEAVE, PANIC, Alive, Frame, Report, frames, pack_frame, pack_report, reports
+from improv.midi.frames import (
+    BEAT,
+    LEAVE,
+    PANIC,
+    Alive,
+    Forgot,
+    Frame,
+    Report,
+    frames,
+    pack_frame,
+    pack_report,
+    reports,
+)
 from improv.midi.pace import paced
+from improv.music.sweep import everything_off
 
 HEARTBEAT_NS = 250_000_000
 HEARTBEAT_LOST_NS = 1_000_000_000
@@ -43,11 +56,12 @@ def serve(
     clock: Clock = now_ns,
     pause: Callable[[float], None] = time.sleep,
 ) -> list[bytes]:
-    """Play what comes into the inbox until LEAVE or until the heartbeat is lost; leave silence.
+    """Play what comes into the inbox until LEAVE; leave silence. While no heartbeat comes there is silence as well.
 
     Gives what ended the notes and pedals that were left.
     """
-    desk = Desk(paced(send, clock, pause), report, duties, clock)
+    send = paced(send, clock, pause)
+    desk = Desk(send, report, duties, clock)
     beat_ns: int | None = None  # the watch begins with the first beat
     try:
         while True:
@@ -56,7 +70,9 @@ def serve(
                 desk.run()
                 # After a long halt of this process itself, beats are waiting in the inbox.
                 if beat_ns is not None and clock() - beat_ns > HEARTBEAT_LOST_NS and inbox.empty():
-                    break
+                    _end_twice(desk, send, pause)
+                    desk, beat_ns = Desk(send, report, duties, clock), None  # as new: its port stays open
+                    report(Forgot())
             elif frame.command == BEAT:
                 beat_ns = clock()
             elif frame.command == LEAVE:
@@ -66,6 +82,14 @@ def serve(
     finally:
         ended = desk.fall_silent()
     return ended
+
+
+def _end_twice(desk: Desk, send: Callable[[bytes], None], pause: Callable[[float], None]) -> None:
+    """JACK loses a period's messages where a client is late, and these are the last."""
+    ended = desk.fall_silent()
+    pause(DRAIN_S)
+    for message in ended:
+        send(message)
 
 
 def _next_frame(
@@ -224,6 +248,8 @@ def main() -> None:
     ended = serve(inbox, output.send, report, duties)
     time.sleep(DRAIN_S)
     send = paced(output.send)
+    if target.clear and target.port is None:
+        ended = everything_off()  # who has connected to the new port meanwhile may sound what the old one began
     for message in ended:  # once more: JACK loses a period's messages where a client is late, and these are the last
         send(message)
     time.sleep(DRAIN_S)
