@@ -94,25 +94,24 @@ class Outcome(NamedTuple):
 def recovered(path: Path, most: int = MAX_BYTES) -> Iterator[Outcome]:
     """Make the MIDI file of a log, or of each in a folder that has none; of one without notes nothing is said.
 
-    One that is being played is left, and one of more than `most` bytes, which is said.
+    One that is being played is left, and one of more than `most` bytes, which is said. In a folder that is no fault.
     """
     if path.is_dir():
         for log in unfinished(path):
-            yield from _recovered(log, most)
+            yield from _recovered(log, most, in_folder=True)
     elif not path.exists():
         yield Outcome(f"{path}: there is no such log or folder", False)
     elif os.path.lexists(path.with_suffix(".mid")):
         midi = path.with_suffix(".mid")
         yield Outcome(f"{midi}: it is there already; `improv replay {path} --out FILE` makes another", False)
     else:
-        yield from _recovered(path, most, named=True)
+        yield from _recovered(path, most)
 
 
-def _recovered(log: Path, most: int, named: bool = False) -> Iterator[Outcome]:
+def _recovered(log: Path, most: int, in_folder: bool = False) -> Iterator[Outcome]:
     try:
         if is_written(log):
-            if named:
-                yield Outcome(f"{log}: it is being played; its MIDI file is made at the end", False)
+            yield Outcome(f"{log}: it is being played; its MIDI file is made at the end", in_folder)
         elif most < log.stat().st_size <= MAX_BYTES:
             yield Outcome(f"{log}: cut short; `improv recover {log}` makes its MIDI file, slowly", True)
         elif (midi := midi_of(log)) is not None:

@@ -70,7 +70,7 @@ def test_a_trigger_counts_on_its_own_channel_else_on_the_one_that_is_listened_to
 @pytest.mark.parametrize(
     ("knob", "low", "middle", "high"),
     [
-        ("temperature", 0.05, pytest.approx(0.45, abs=0.02), 4.0),
+        ("temperature", 0.25, pytest.approx(1.0, abs=0.02), 4.0),
         ("memory", 0.0, pytest.approx(64 / 127), 1.0),
         ("register", -36, 0, 36),
         ("style", None, "jazz", "pop"),

@@ -32,7 +32,7 @@ class Desk:
 
 def test_at_first_each_knob_shows_where_it_stands_and_what_is_on_is_lit() -> None:
     desk = Desk()
-    assert desk.show("turn") == [bytes((0x99, 36, 127)), bytes((0xB0, 21, 85)), bytes((0xBF, 22, 64))]
+    assert desk.show("turn") == [bytes((0x99, 36, 127)), bytes((0xB0, 21, 61)), bytes((0xBF, 22, 64))]
     assert desk.show("turn") == []
     assert desk.show("freeze", "loop") == [bytes((0x99, 36, 0)), bytes((0xB0, 20, 127))]
     assert desk.show() == [bytes((0xB0, 20, 0))]
@@ -49,7 +49,7 @@ def test_a_preset_is_lit_while_it_is_in_force_and_turns_the_rings() -> None:
     desk = Desk()
     desk.show()
     desk.steering = Steering(temperature=0.8, density=0.5)
-    assert desk.show() == [bytes((0x90, 40, 127)), bytes((0xB0, 21, 80))]
+    assert desk.show() == [bytes((0x90, 40, 127)), bytes((0xB0, 21, 53))]
     desk.steering = Steering(temperature=0.8)
     assert desk.show() == [bytes((0x90, 40, 0))]
 
@@ -72,7 +72,7 @@ def test_a_knob_in_somebodys_hand_is_not_fought() -> None:
     desk.steering = Steering(temperature=float(turn.value))
     assert desk.show(at_ms=RESTS_NS // MS) == []  # it stands where it was turned to
     desk.steering = Steering(temperature=0.95)
-    assert desk.show(at_ms=RESTS_NS // MS) == [bytes((0xB0, 21, 85))]
+    assert desk.show(at_ms=RESTS_NS // MS) == [bytes((0xB0, 21, 61))]
 
 
 def test_weights_that_know_no_style_leave_its_ring_alone() -> None:

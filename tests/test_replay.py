@@ -307,9 +307,10 @@ def test_a_session_that_is_being_played_is_not_recovered(tmp_path: Path) -> None
     session = Recording(tmp_path, replace(Settings(), random_seed=1), weights.read("open"))
     session.keep(Step(NS, NoteOn(NS, 60, 64)))
     (path,) = tmp_path.iterdir()
-    assert list(recovered(tmp_path)) == []
-    (outcome,) = recovered(path)
-    assert not outcome.good and "it is being played" in outcome.line
+    line = f"{path}: it is being played; its MIDI file is made at the end"
+    assert list(recovered(tmp_path)) == [(line, True)] and list(recovered(path)) == [(line, False)]
+    assert improv("recover", tmp_path) == (0, f"{line}\n")
+    assert improv("recover", path) == (2, f"improv: {line}\n")
     session.finish([])
     assert path.with_suffix(".mid").exists() and list(recovered(tmp_path)) == []
 

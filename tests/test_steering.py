@@ -60,9 +60,16 @@ def test_a_controller_goes_through_all_of_a_knob_s_way(knob: str) -> None:
 
 
 def test_half_way_is_as_far_from_half_as_from_twice() -> None:
-    assert at("density", 0.5) == pytest.approx(1)
-    assert at("length", 0.2) == pytest.approx(0.5)
+    for knob in ("temperature", "density", "length"):
+        assert at(knob, 0.5) == pytest.approx(1) and at(knob, 0.25) == pytest.approx(0.5)
     assert at("variation", 0.5) == 0.5 and at("register", 0.5) == 0
+
+
+def test_a_controller_shows_its_nearest_end_for_what_lies_beyond() -> None:
+    beyond = (("temperature", 0.05), ("top_p", 0.3), ("length", 8.0))
+    assert [checked(knob, value) for knob, value in beyond] == [0.05, 0.3, 8.0]
+    assert [share(knob, value) for knob, value in beyond] == [0, 0, 1]
+    assert [at(knob, share(knob, value)) for knob, value in beyond] == [0.25, 0.5, 4.0]
 
 
 def test_keys_and_voices_can_be_let_go_on_a_controller_too() -> None:

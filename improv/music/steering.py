@@ -44,8 +44,15 @@ RANGES: dict[str, tuple[float, float]] = {
     "velocity_follow": (0.0, 1.0),
     "length": (0.25, 8.0),
 }
+# The same on a controller: what lies beyond that few play, and nobody finds the middle again.
+_WAYS: dict[str, tuple[float, float]] = {
+    **RANGES,
+    "temperature": (0.25, 4.0),
+    "top_p": (0.5, 1.0),
+    "length": (0.25, 4.0),
+}
 _WHOLE = ("register", "voices")
-_GEOMETRIC = ("temperature", "density", "length")  # as far from half as from twice
+_GEOMETRIC = ("temperature", "density", "length")  # as far from half as from twice: 1 is in the middle
 # What those that are not numbers, or not only, go through on a controller; any other key has to be named.
 _CHOICES: dict[str, tuple[Value, ...]] = {
     "key": (None, INFERRED, *(f"{tonic} {name}" for name in ("major", "minor") for tonic in scale.TONICS)),
@@ -82,17 +89,20 @@ def at(knob: str, share: float, styles: Sequence[str] = STYLES) -> Value:
     """The value at a share, 0 to 1, of a controller's way; `styles` are those that the weights know."""
     if (choices := _choices(knob, styles)) is not None:
         return choices[round(share * (len(choices) - 1))]
-    low, high = RANGES[knob]
+    low, high = _WAYS[knob]
     value = low * (high / low) ** share if knob in _GEOMETRIC else low + share * (high - low)
     return checked(knob, value)
 
 
 def share(knob: str, value: Value, styles: Sequence[str] = STYLES) -> float:
-    """Where on a controller's way a value lies, 0 to 1; 0 for one that it does not come through."""
+    """Where on a controller's way a value lies, 0 to 1: at an end for a number beyond it, 0 for anything else that it
+    does not come through.
+    """
     if (choices := _choices(knob, styles)) is not None:
         return choices.index(value) / max(1, len(choices) - 1) if value in choices else 0.0
     assert isinstance(value, float | int)
-    low, high = RANGES[knob]
+    low, high = _WAYS[knob]
+    value = min(max(value, low), high)
     return math.log(value / low, high / low) if knob in _GEOMETRIC else (value - low) / (high - low)
 
 
