@@ -16,8 +16,10 @@ import typer
 from improv import __version__
 from improv.endings import endings
 from improv.errors import BadInput
+from improv.usage import Commands
 
 app = typer.Typer(
+    cls=Commands,
     help="A machine that improvises with you over MIDI.",
     no_args_is_help=True,
     add_completion=False,
@@ -192,7 +194,9 @@ def listen(
 
 @app.command()
 def demo(
-    out: Annotated[Path, Flag("--out", help="The folder for duet.mid, duet.wav and duet.png.")] = Path(),
+    out: Annotated[
+        Path, Flag("--out", help="The folder for duet.mid, duet.wav and duet.png, made if need be.")
+    ] = Path(),
     config: ConfigFile = None,
     presets: Presets = None,
     weights: Weights = None,
@@ -217,8 +221,9 @@ def demo(
         )  # fmt: skip
         from improv import demo
 
+        card = _card(settings)
         demo.outputs(out).check()
-        demo.demo(settings, _card(settings), out)
+        demo.demo(settings, card, out)
 
 
 @app.command()

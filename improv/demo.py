@@ -107,7 +107,13 @@ class Screen:
 
 
 def outputs(folder: Path) -> Outputs:
-    """What it leaves. Raises `BadInput` where one of them is a link: that would be written elsewhere."""
+    """What it leaves, in a folder that is made if need be. Raises `BadInput`; also where one of them is a link: that
+    would be written elsewhere.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"--out {folder}: the folder cannot be made ({error.strerror})") from None
     found = Outputs(*(folder / f"duet.{kind}" for kind in ("mid", "wav", "png")))
     for path in found:
         if path is not None and path.is_symlink():

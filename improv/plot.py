@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from improv.errors import BadInput
 from improv.music.damper import Damper
 from improv.music.events import NoteOff, NoteOn, Pedal
 from improv.music.timeline import NS
@@ -13,6 +14,12 @@ COLOURS = ("#1f6fb4", "#d9541e")
 SECONDS_WIDE = 60  # beyond this the picture stops growing
 
 Part = Sequence[NoteOn | NoteOff | Pedal]
+
+
+def check_name(path: Path) -> None:
+    """Raises `BadInput` for a name that says it is no PNG."""
+    if path.suffix.lower() != ".png":
+        raise BadInput(f"{path}: a plot is a PNG picture; give it a name that ends in .png")
 
 
 def bars(events: Part) -> list[tuple[float, float, int]]:

@@ -24,6 +24,7 @@ from improv.music.timeline import NS, TICKS_PER_BEAT, Timeline
 from improv.music.turns import Listener, TurnRules
 from improv.net import weights
 from improv.net.weights import Card
+from improv.plot import check_name
 from improv.progress import Progress
 
 LONGEST_SEED_NS = 600 * NS
@@ -58,6 +59,8 @@ class Outputs(NamedTuple):
 
     def check(self, seed: Path | None = None) -> None:
         """Found before any work is done: nothing is opened, so what is there stays as it was."""
+        if self.plot is not None:
+            check_name(self.plot)
         taken = {} if seed is None else {os.path.realpath(seed): "the seed"}
         for path in self:
             if path is None:

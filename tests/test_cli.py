@@ -22,6 +22,7 @@ from improv.live.wiring import find_ports
 from improv.midi import files, sound, wire
 from improv.music.events import NoteOff, NoteOn
 from improv.music.timeline import Timeline
+from train.cli import app as train_app
 
 NO_SERVER = {**os.environ, "JACK_DEFAULT_SERVER": "improv-none", "JACK_NO_START_SERVER": "1"}
 
@@ -149,8 +150,44 @@ def test_the_demo_brings_its_own_beat(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 
 def test_the_demo_finds_an_unwritable_place_first(tmp_path: Path) -> None:
-    result = improv("demo", "--out", str(tmp_path / "none"))
-    assert result.returncode == 2 and "none" in result.stderr
+    (tmp_path / "file").touch()
+    for place in ("file", "file/none"):
+        result = improv("demo", "--out", str(tmp_path / place))
+        assert (
+            result.returncode == 2 and f"improv: --out {tmp_path / place}: the folder cannot be made" in result.stderr
+        )
+        assert len(result.stderr.splitlines()) == 1
+
+
+def test_the_demo_makes_its_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(demo, "demo", lambda settings, card, out: None)
+    assert CliRunner().invoke(app, ["demo", "--out", str(tmp_path / "a" / "b")]).exit_code == 0
+    assert (tmp_path / "a" / "b").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("listen --temperature hot", "Invalid value for '--temperature': "),
+        ("render a.mid -o b.mid --bpm abc", "Invalid value for '--bpm': "),
+        ("render a.mid", "Missing option '-o' / '--out'."),
+        ("listen --louder", "No such option: --louder"),
+        ("--louder", "No such option: --louder"),
+        ("play", "No such command 'play'."),
+        ("render a.mid b.mid -o c.mid", "Got unexpected extra argument"),
+    ],
+)
+def test_a_command_line_that_cannot_be_read_is_said_in_one_line(command: str, says: str) -> None:
+    for program, cli in (("improv", app), ("improv-train", train_app)):
+        result = CliRunner().invoke(cli, command.split(), prog_name=program)
+        assert result.exit_code == 2 and not result.stdout
+        assert result.stderr.startswith(f"{program}: ") and result.stderr.count("\n") == 1
+        assert says in result.stderr or cli is train_app
+
+
+def test_without_a_command_there_is_help() -> None:
+    result = improv()
+    assert "listen" in result.stdout + result.stderr and "improv: " not in result.stderr
 
 
 @pytest.mark.skipif(not hasattr(os, "symlink"), reason="needs links")

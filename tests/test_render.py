@@ -11,10 +11,13 @@ from typer.testing import CliRunner
 
 from improv import render as offline
 from improv.cli import app
+from improv.errors import BadInput
 from improv.midi import files
 from improv.music.events import NoteOn, Pedal
 from improv.music.timeline import NS
+from improv.render import Outputs
 from tests.test_files import midi, note
+from train.cli import app as train_app
 
 runner = CliRunner()
 
@@ -124,6 +127,16 @@ def test_sound_and_picture_are_left_where_asked(tmp_path: Path) -> None:
     render(seed(tmp_path), "-o", tmp_path / "o.mid", "--wav", tmp_path / "o.wav", "--plot", tmp_path / "o.png")
     assert (tmp_path / "o.wav").read_bytes()[:4] == b"RIFF"
     assert (tmp_path / "o.png").read_bytes()[1:4] == b"PNG"
+
+
+@pytest.mark.parametrize("name", ["o.jpg", "o", "o.png.pdf"])
+def test_a_plot_is_called_what_it_is(name: str, tmp_path: Path) -> None:
+    says = f"{name}: a plot is a PNG picture; give it a name that ends in .png"
+    with pytest.raises(BadInput, match=says):
+        Outputs(tmp_path / "o.mid", plot=tmp_path / name).check()
+    Outputs(tmp_path / "o.mid", plot=tmp_path / "o.PNG").check()
+    result = CliRunner().invoke(train_app, ["phrases", "open", str(tmp_path), "--plot", str(tmp_path / name)])
+    assert result.exit_code == 2 and says in result.stderr
 
 
 def test_a_long_seed_is_primed_by_its_end(tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ import typer
 
 from improv.errors import BadInput
 from improv.hush import hushed
+from improv.plot import check_name
+from improv.usage import Commands
 
 HEAVY = ("tensorflow", "keras", "tensorboardX")
 BACKENDS = ("tensorflow", "torch", "jax")  # of Keras, that can train
@@ -25,6 +27,7 @@ SPLITS = ("split_free", "split")
 PARTS = ("train", "validation", "test")
 
 app = typer.Typer(
+    cls=Commands,
     help="Make the networks that improv plays: prepare, fit, tune, evaluate, phrases, export, info.",
     no_args_is_help=True,
     add_completion=False,
@@ -269,6 +272,8 @@ def phrases(
         _check_part(part)
         _check_file("--json", to_json)
         _check_file("--plot", plot)
+        if plot:
+            check_name(plot)
         from improv.net import weights as sets
 
         folder = sets.find(weights)
