@@ -110,9 +110,10 @@ SIX = frozenset(range(200, 206))
         {"doubled": FEW},
         {"doubled": FEW, "again_ms": 5.0},
         {"doubled": range(400), "again_ms": 0.4},
+        {"doubled": range(100, 250), "again_ms": 1.0},
         {"stalled": SIX},
     ],
-    ids=["lost", "six lost", "doubled", "doubled late", "two ports", "stalled"],
+    ids=["lost", "six lost", "doubled", "doubled late", "two ports", "two ports for a while", "stalled"],
 )
 def test_ticks_lost_doubled_or_late_do_not_move_the_count(
     bpm: float, jitter_ms: float, most_ms: float, faults: dict[str, Any]
@@ -243,6 +244,20 @@ def test_a_burst_of_ticks_that_were_held_up_does_not_move_the_beat(
         if line is not None and tick.time_ns > from_ns:
             most_ms = max(most_ms, abs(line.beat(tick.time_ns) * 60 / bpm - (tick.time_ns - NS) / NS) * 1e3)
     assert notices == [True, False] and most_ms < 1.0
+
+
+@pytest.mark.parametrize("bpm", [60.0, 120.0, 180.0, 240.0])
+@pytest.mark.parametrize("held_ms", [60, 90, 120])
+@pytest.mark.parametrize("apart_ms", [0.1, 0.32, 0.7, 1, 1.4])
+def test_a_burst_after_a_moment_does_not_move_the_count(bpm: float, held_ms: int, apart_ms: float) -> None:
+    """So soon that nobody missed the ticks."""
+    for seed in SEEDS:
+        take = played(steady(bpm, 12), jitter_ms=1.0, seed=seed)
+        from_ns = round(take.due_ns[150]) + seed * 3 * MS
+        start, *song = take.events
+        events = held_up(song, from_ns, from_ns + held_ms * MS, apart_ms, 999, 0)
+        ((_, off_ms),) = errors_ms(take._replace(events=[start, *events]))[-1:]
+        assert abs(off_ms) < 30e3 / bpm / PPQN
 
 
 def test_a_clock_that_comes_back_much_faster_is_followed_all_the_same() -> None:

@@ -30,11 +30,11 @@ LEAST = 4  # ticks of a first line
 ENDS, AGREES = 5, 1.2  # ticks at either end of a line, whose median lies so many deviations from it, at most
 
 # What a fault costs a reading, as minus twice the log of its odds.
-LATE, TWICE, LOST, NEW_TEMPO = 16.0, 10.0, 10.0, 20.0
+LATE, HELD_UP, TWICE, LOST, NEW_TEMPO = 16.0, 4.0, 10.0, 10.0, 20.0
 GIVEN_UP = 40.0  # a reading that costs so much more than the best
 READINGS = 8  # kept at most
 ALIKE = 100  # readings whose phase and tempo are within a 100th cannot be told apart later
-TWICE_NS, SAME_NS = 3_000_000, 1_000_000  # a tick comes again so soon; and what is sooner can be nothing else
+TWICE_NS, SAME_NS = 3_000_000, 1_500_000  # a tick comes again so soon; and what is sooner can be nothing else
 WANDER = 0.003  # of the tempo, a tick
 
 NOISES_NS = 250_000.0, 4_000_000.0  # deviation of a tick: no clock is believed to be better; one not yet heard
@@ -101,7 +101,8 @@ class _Reading(NamedTuple):
         p11 = self.p11 + steps * (WANDER * self.interval_ns) ** 2
         late, spread = time_ns - due, p00 + noise
         odd = late * late / spread
-        cost += self.cost + log(spread / noise) + min(odd, LATE)
+        held_up = late > 0 and time_ns - self.came_ns < TWICE_NS  # as the one before was
+        cost += self.cost + log(spread / noise) + min(odd, HELD_UP if held_up else LATE)
         if odd > LATE:  # it counts, but its time says nothing
             return _Reading(cost, number, time_ns, due, self.interval_ns, p00, p01, p11, self.marks, self.old_ns)
         k0, k1 = p00 / spread, p01 / spread
