@@ -113,13 +113,13 @@ def test_lights_show_how_things_stand_and_are_dark_at_the_end(env: Env, tmp_path
             number = len(messages)
             return pads.wait(lambda: [event.message for event in pads.received][-number:] == list(messages), 3.0)
 
-        assert shown((0xB0, DENSITY, 85))  # where the knob stands
+        assert shown((0xB0, DENSITY, 61))  # where the knob stands
         pads.play(at_once(PAD, PAD_UP))
         assert shown((0x99, 36, 127))
         pads.play(at_once(PAD, PAD_UP, [0xB0, 22, 127]))
         assert shown((0x99, 36, 0), (0xB0, 22, 127))
         pads.play(at_once([0x90, 40, 90]))
-        assert shown((0xB0, DENSITY, 80), (0x90, 40, 127))
+        assert shown((0xB0, DENSITY, 53), (0x90, 40, 127))
         pads.play(at_once([0x90, 41, 90]))
         assert shown((0x90, 42, 127))
         assert lit(pads) == {(0xB0, 22), (0x90, 40), (0x90, 42)}
@@ -144,7 +144,7 @@ def test_lights_that_go_away_are_missed_once_and_shown_again(env: Env, tmp_path:
             with Player(env, *lights) as pads:
                 assert pads.wait(lambda: len(pads.received) == 2, 5.0)
                 shown = {event.message for event in pads.received}
-    assert shown == {(0xB0, DENSITY, 85), (0xB0, 22, 127)}
+    assert shown == {(0xB0, DENSITY, 61), (0xB0, 22, 127)}
     said = [line.replace("Pads In:port", "P") for line in daemon.err.lines]
     away = 'improv: the lights "P" went away; it will be opened again'
     assert said == [away, 'improv: the lights "P" is back']
