@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from random import Random
 from typing import NamedTuple
 
 from tests.jack import Daemon, Env, Phrase, Player, children, gone
-from tests.observer import Sound
+from tests.observer import Sound, Stamped, sound
 
 MACHINE = 2  # its channel
 TURN_CC = 67
@@ -69,9 +69,9 @@ class Stand:
             orphans = sum(not gone(helper) for helper in helpers)
         player.finish(number, 5.0)
         new = player.received[seen:]
-        last_ns = max((event.time_ns for event in new), default=ended_ns)
         answered = sum(event.note_on and event.channel == MACHINE for event in new)
-        return Cycle(end, moment_s, status, answered, player.sound(), (last_ns - ended_ns) / 1e9, orphans)
+        silent_s = (_silent_ns(player.received, ended_ns) - ended_ns) / 1e9
+        return Cycle(end, moment_s, status, answered, player.sound(), silent_s, orphans)
 
     def _daemon(self) -> Daemon:
         """While a client of JACK's stands still, on another stand, nobody is let in."""
@@ -86,6 +86,14 @@ class Stand:
 
     def close(self) -> None:
         self._player.close()
+
+
+def _silent_ns(received: Sequence[Stamped], ended_ns: int) -> int:
+    """When the last note ended; what ends it is sent once more after that."""
+    for last, event in reversed([*enumerate(received)]):
+        if event.time_ns <= ended_ns or sound(received[:last]) != (set(), set()):
+            return max(event.time_ns, ended_ns)
+    return ended_ns
 
 
 def cycles(env: Env, count: int, stands: int, seed: int) -> Iterator[Cycle]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -72,8 +73,9 @@ def dt_range(bin_: int) -> tuple[int, int]:
     return _BINS[bin_]
 
 
+@lru_cache(maxsize=8)  # asked for in each draw, of the same one
 def paced(pace: float) -> np.ndarray:
-    """For each dt bin that of the wait when all comes so many times as fast: int [128]."""
+    """For each dt bin that of the wait when all comes so many times as fast: int [128], not to be written to."""
     ticks = np.rint(DT_START / pace).astype(int)
     bins: np.ndarray = DT_BIN[np.minimum(ticks, DT_LIMIT - 1)]
     return bins
