@@ -90,25 +90,29 @@ def _live_settings(config: Path | None, presets: list[str] | None, **flags: Any)
 
 
 def _card(settings: Any) -> Any:
-    """The card of the weights that will play: a style they do not know is refused, what binds the player is said."""
+    """The card of the weights that will play; what binds the player is said."""
+    card = _checked_card(settings)
+    if card.terms is not None:
+        print(f"improv: {card.terms}", file=sys.stderr, flush=True)
+    return card
+
+
+def _checked_card(settings: Any) -> Any:
+    """A style that the weights do not know is refused."""
     from improv.net import weights
 
     card = weights.read(settings.weights)
     card.check_style(settings.steering.style)
-    if card.terms is not None:
-        print(f"improv: {card.terms}", file=sys.stderr, flush=True)
     return card
 
 
 def _check_all(settings: Any) -> None:
     """What `listen` refuses before it looks for a port."""
     from improv import presets
-    from improv.net import weights
     from improv.together import check_together
 
     check_together(settings)
-    card = weights.read(settings.weights)
-    card.check_style(settings.steering.style)
+    card = _checked_card(settings)
     presets.on_controls(settings.controls, card.check_style)
 
 

@@ -52,7 +52,7 @@ class Improviser:
 
     @property
     def silent(self) -> bool:
-        """Whether nothing of that was struck."""
+        """Whether nothing of the answer was struck."""
         return self._soloist.silent
 
     @property

@@ -70,7 +70,7 @@ def serve(
                 desk.run()
                 # After a long halt of this process itself, beats are waiting in the inbox.
                 if beat_ns is not None and clock() - beat_ns > HEARTBEAT_LOST_NS and inbox.empty():
-                    _end_twice(desk, send, pause)
+                    _once_more(desk.fall_silent(), send, pause)
                     desk, beat_ns = Desk(send, report, duties, clock), None  # as new: its port stays open
                     report(Forgot())
             elif frame.command == BEAT:
@@ -84,9 +84,8 @@ def serve(
     return ended
 
 
-def _end_twice(desk: Desk, send: Callable[[bytes], None], pause: Callable[[float], None]) -> None:
+def _once_more(ended: list[bytes], send: Callable[[bytes], None], pause: Callable[[float], None]) -> None:
     """JACK loses a period's messages where a client is late, and these are the last."""
-    ended = desk.fall_silent()
     pause(DRAIN_S)
     for message in ended:
         send(message)
@@ -246,12 +245,9 @@ def main() -> None:
     report = _reporter(sys.stdout.fileno())
     threading.Thread(target=receive, daemon=True).start()
     ended = serve(inbox, output.send, report, duties)
-    time.sleep(DRAIN_S)
-    send = paced(output.send)
     if target.clear and target.port is None:
         ended = everything_off()  # who has connected to the new port meanwhile may sound what the old one began
-    for message in ended:  # once more: JACK loses a period's messages where a client is late, and these are the last
-        send(message)
+    _once_more(ended, paced(output.send), time.sleep)
     time.sleep(DRAIN_S)
     output.close()
 
