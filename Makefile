@@ -14,7 +14,7 @@ demo: $(STAMP)-runtime ## install what playing needs, and hear a first duet
 test: $(STAMP)-everything ## install what the tests need, and run them
 	@.ci/system
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not jack and not alone"
-	$(BIN)/python -m pytest -m "jack or alone"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "jack or alone"
 
 check: $(STAMP)-everything ## lint, types, tests
 	$(BIN)/ruff check .

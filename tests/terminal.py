@@ -15,6 +15,7 @@ HOME, OTHER_PAGE, OWN_PAGE = "\x1b[H", "\x1b[?1049h", "\x1b[?1049l"
 HIDDEN, SHOWN = "\x1b[?25l", "\x1b[?25h"
 INTERRUPT, QUIT = b"\x03", b"\x1c"  # Ctrl-C, Ctrl-\
 KIND = {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
+SIZE = ("COLUMNS", "LINES")  # of the terminal that the tests were started on
 # A program takes the terminal for its own before it begins.
 TAKE_IT = "import fcntl, os, sys, termios; fcntl.ioctl(1, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
 
@@ -42,7 +43,7 @@ class Terminal:
             stdout=self._slave,
             stderr=self._slave,
             bufsize=0,
-            env={**KIND, **env},
+            env={key: value for key, value in {**KIND, **env}.items() if key not in SIZE},
             start_new_session=True,
         )
         self._programs.append(program)
