@@ -152,6 +152,7 @@ class _Lines:
     """The lines of a pipe as they come, on a thread; `wait` sleeps until one fits."""
 
     def __init__(self, pipe: IO[str], take: Callable[[str], None] | None = None) -> None:
+        """What JACK's library says of its own accord, from its own threads, is left out."""
         self.lines: list[str] = []
         self.ended = False
         self.changed = threading.Condition()
@@ -162,6 +163,8 @@ class _Lines:
 
     def _read(self) -> None:
         for line in self._pipe:
+            if line.startswith("Jack::"):
+                continue
             with self.changed:
                 self._take(line.rstrip("\n"))
                 self.changed.notify_all()

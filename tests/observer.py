@@ -115,10 +115,12 @@ class Ports:
 
     def close(self) -> None:
         """A callback that is under way gets the time to end: RtMidi waits for it, and holds the interpreter."""
+        called = [gc.get_referents(port) for port in self._open]  # python-rtmidi drops a callback that is under way
         for port in self._open:
             if isinstance(port, rtmidi.MidiIn):
                 port.cancel_callback()
         time.sleep(CALLBACK_S)
+        del called
         for port in self._open:
             port.close_port()
             port.delete()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -31,6 +33,25 @@ NOTICED_S = 3.0  # two seconds, and what a busy machine adds
 KEYS = ("--virtual", "--to", "Stage Piano", "--from", "Stage Return")
 SYNTH = ("--virtual", "--to", "Warm Send", "--from", "Warm Synth")
 NAMED = ("--in", "stage piano", "--out", "warm synth", "--thru", "--random-seed", "1")
+
+# The interpreter is kept while a message arrives: the driver's thread waits for it, its callback under way.
+CLOSES = """
+import sys, time
+from improv.midi import ports
+sys.setswitchinterval(1.0)
+heard = []
+sender = ports.Output("jack", None, "sender")
+(name,) = [name for name in ports.choose("jack").inputs if name.startswith("sender")]
+for _ in range(5):
+    listener = ports.Input("jack", name, heard.append, "listener")
+    sender.send(bytes((0x90, 60, 64)))
+    until = time.perf_counter() + 0.1
+    while time.perf_counter() < until:
+        pass
+    listener.close()
+sender.close()
+print(len(heard))
+"""
 
 
 @pytest.fixture
@@ -224,3 +245,8 @@ def test_who_connects_to_the_port_of_another_outlet_is_released_at_the_end(env: 
         daemon.signal(signal.SIGTERM)
         assert daemon.wait() == 0
         assert player.wait(lambda: player.sound() == (set(), set()), 1.0), player.sound()
+
+
+def test_what_is_being_heard_as_a_port_closes_is_heard(env: Env) -> None:
+    done = subprocess.run([sys.executable, "-c", CLOSES], env=env, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "5\n"), done

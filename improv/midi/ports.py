@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import re
 import sys
@@ -247,9 +248,12 @@ class Input:
 
     def close(self) -> None:
         # The callback goes first, and one that is under way gets the time to end: RtMidi waits for the driver's
-        # thread, and that for the interpreter, which is not let go meanwhile.
+        # thread, and that for the interpreter, which is not let go meanwhile. It is kept for so long: python-rtmidi 1.5
+        # lets go of it at once, and the driver's thread would call what is no more.
+        called = gc.get_referents(self._port)
         self._port.cancel_callback()
         time.sleep(CALLBACK_S)
+        del called
         with hushed():
             self._port.close_port()
             self._port.delete()
