@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 from collections.abc import Iterator, Sequence
@@ -31,12 +32,13 @@ class Cycle(NamedTuple):
     """How one ended, and what was left."""
 
     end: str
-    moment_s: float  # from when it listened on
+    moment_s: float  # from when it listened on, at least
     status: int
     answered: int  # notes
     sounding: Sound  # at the end
     silent_s: float  # from its end until nothing sounded any more
     orphans: int  # processes that outlived it
+    said: list[str]  # on standard error
 
     @property
     def clean(self) -> bool:
@@ -46,11 +48,29 @@ class Cycle(NamedTuple):
         return in_time and ended and not self.orphans and self.sounding == (set(), set())
 
 
+class Ends:
+    """Those of several stands, side by side; but a client that stands still keeps JACK, and who ends then, waiting."""
+
+    def __init__(self, stands: int) -> None:
+        self._stands, self._free, self._next = stands, threading.Semaphore(stands), threading.Lock()
+
+    @contextlib.contextmanager
+    def one(self, end: str) -> Iterator[None]:
+        taken = self._stands if end == "SIGSTOP" else 1
+        with self._next:
+            for _ in range(taken):
+                self._free.acquire()
+        try:
+            yield
+        finally:
+            self._free.release(taken)
+
+
 class Stand:
     """A keyboard and a synthesiser of its own."""
 
-    def __init__(self, env: Env, number: int) -> None:
-        self._env, self._number = env, number
+    def __init__(self, env: Env, number: int, ends: Ends) -> None:
+        self._env, self._number, self._ends = env, number, ends
         self._player = Player(env, "--virtual", "--to", f"Keys {number}", "--from", f"Synth {number}")
 
     def cycle(self, dice: Random) -> Cycle:
@@ -60,18 +80,19 @@ class Stand:
             number = player.start(PHRASE)
             player.wait(lambda: False, moment_s)
             helpers = children(daemon.process.pid)
-            ended_ns = daemon.signal(getattr(signal, end))
-            limit_s = STOPPED_SILENT_S if end == "SIGSTOP" else SILENT_S
-            player.wait(lambda: False, limit_s + MARGIN_S)  # nothing says that nothing comes: the time has to pass
-            if end == "SIGSTOP":
-                daemon.process.kill()
-            status = daemon.wait()
+            with self._ends.one(end):
+                ended_ns = daemon.signal(getattr(signal, end))
+                limit_s = STOPPED_SILENT_S if end == "SIGSTOP" else SILENT_S
+                player.wait(lambda: False, limit_s + MARGIN_S)  # nothing says that nothing comes: the time has to pass
+                if end == "SIGSTOP":
+                    daemon.process.kill()
+                status = daemon.wait()
             orphans = sum(not gone(helper) for helper in helpers)
         player.finish(number, 5.0)
         new = player.received[seen:]
         answered = sum(event.note_on and event.channel == MACHINE for event in new)
         silent_s = (_silent_ns(player.received, ended_ns) - ended_ns) / 1e9
-        return Cycle(end, moment_s, status, answered, player.sound(), silent_s, orphans)
+        return Cycle(end, moment_s, status, answered, player.sound(), silent_s, orphans, daemon.err.lines)
 
     def _daemon(self) -> Daemon:
         """While a client of JACK's stands still, on another stand, nobody is let in."""
@@ -101,9 +122,10 @@ def cycles(env: Env, count: int, stands: int, seed: int) -> Iterator[Cycle]:
     here = threading.local()
     opened: list[Stand] = []
     numbers = iter(range(stands))
+    ends = Ends(stands)
 
     def take_stand() -> None:
-        here.stand = Stand(env, next(numbers))
+        here.stand = Stand(env, next(numbers), ends)
         opened.append(here.stand)
 
     def cycle(number: int) -> Cycle:
