@@ -198,6 +198,8 @@ def main() -> int:
     parser.add_argument("--session", type=int, default=SESSION_MINUTES, metavar="MINUTES")
     parser.add_argument("--cycles", type=int, default=CYCLES, metavar="TIMES")
     arguments = parser.parse_args()
+    if min(vars(arguments).values()) < 1:
+        parser.error("each wants at least one")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the processes started here end as well
     figures = []
     try:
