@@ -61,6 +61,8 @@ class Outputs(NamedTuple):
         """Found before any work is done: nothing is opened, so what is there stays as it was."""
         if self.plot is not None:
             check_name(self.plot)
+        if self.wav is not None and self.wav.suffix.lower() != ".wav":
+            raise BadInput(f"{self.wav}: the sound is a WAV file; give it a name that ends in .wav")
         taken = {} if seed is None else {os.path.realpath(seed): "the seed"}
         for path in self:
             if path is None:

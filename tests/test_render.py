@@ -139,6 +139,12 @@ def test_a_plot_is_called_what_it_is(name: str, tmp_path: Path) -> None:
     assert result.exit_code == 2 and says in result.stderr
 
 
+def test_sound_is_called_what_it_is(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="o.mp3: the sound is a WAV file; give it a name that ends in .wav"):
+        Outputs(tmp_path / "o.mid", tmp_path / "o.mp3").check()
+    Outputs(tmp_path / "o.mid", tmp_path / "o.WAV").check()
+
+
 def test_a_long_seed_is_primed_by_its_end(tmp_path: Path) -> None:
     line = [message for i in range(660) for message in note(48 + i % 24, 480, 480)]
     output = render(seed(tmp_path, line), "-o", tmp_path / "o.mid", "--seconds", 3)
