@@ -111,9 +111,9 @@ class Engine:
         return due.act(due.time_ns) if due is not None and due.time_ns <= now else []
 
     def silence(self, now: int) -> list[Played]:
-        """Stop playing and forget what was planned."""
+        """Nothing that is sent is heard now: stop playing and forget what was planned."""
         self._now = now
-        return self._yield(now)
+        return self._interrupt(now)
 
     def remembered(self) -> bytes:
         """What the memory holds when a session is over: nothing more can be said of the last exchange."""
@@ -405,8 +405,10 @@ class Engine:
 
     def _ask(self, ask: Ask) -> list[Played]:
         if self.playing or self._asked is not None:
-            self._begin_phrase(ask.time_ns, sits_out=True)
+            self._drop_phrase(ask.time_ns)
             return self._yield(ask.time_ns)
+        if self._mute.on:
+            return []
         self._trade.lapse()
         self._asked = ask
         return self._begin_time(ask.time_ns)
@@ -414,7 +416,7 @@ class Engine:
     def _panic(self, time_ns: int) -> list[Played]:
         """Whatever was under way is over, on both sides."""
         self._take(self._ear.lift(time_ns, self._position(time_ns)))
-        self._begin_phrase(time_ns, sits_out=True)
+        self._drop_phrase(time_ns)
         return self._yield(time_ns)
 
     def _turn_over(self, now: int) -> list[Played]:
@@ -442,8 +444,15 @@ class Engine:
             self._improviser.decide(turn, again, now, line)
         return []
 
-    def _begin_phrase(self, now: int, sits_out: bool = False) -> None:
-        self._take(self._ear.begin_phrase(now, sits_out and self._ear.phrase is not None))
+    def _begin_phrase(self, now: int) -> None:
+        self._take(self._ear.begin_phrase(now))
+
+    def _drop_phrase(self, now: int) -> None:
+        """The player's phrase gets no answer. In a duet it is not over before he falls silent."""
+        if self._mode == "duet":
+            self._ear.sit_out()
+        else:
+            self._begin_phrase(now)
 
     def _trade_turn(self, now: int, phrase: Phrase | None, line: Timeline) -> Turn | None:
         """The machine's bars; None: the player was silent in his."""
@@ -475,15 +484,13 @@ class Engine:
     def _set_mode(self, time_ns: int, mode: str) -> list[Played]:
         """Turns are taken anew; what was under way is over."""
         played = self._yield(time_ns)
-        self._goes_on = False
         self._mode, self._trade = mode, self._trade_in(mode)
         self._improviser.beside = self._beside
         self._begin_phrase(time_ns)
         return played
 
     def _halt(self, time_ns: int) -> list[Played]:
-        self._goes_on = False
-        self._begin_phrase(time_ns, sits_out=True)
+        self._drop_phrase(time_ns)
         return self._yield(time_ns)
 
     def _change_mute(self, now: int) -> list[Played]:
@@ -493,8 +500,9 @@ class Engine:
     def _mute_changed(self, now: int) -> list[Played]:
         """The mute is on or off now. What goes on until it is stopped goes on after it."""
         if self._mute.on:
-            self._goes_on = self._mode == "continue" and self._improviser.playing
-            return self._yield(now)
+            goes_on, played = self._endless, self._yield(now)
+            self._goes_on = goes_on
+            return played
         if self._goes_on:
             self._asked = Ask(now)
         return []
@@ -541,14 +549,23 @@ class Engine:
         """The outlet could not keep to the plan. Its clock is ahead of ours by the latency."""
         if self.line is None or not self._improviser.lag(late, self.line):
             return []
-        time_ns = late.time_ns - self._cue.latency_ns
-        played = self._yield(time_ns)
-        self._asked = Ask(time_ns) if self._mode == "continue" else None  # it goes on all the same
+        return self._interrupt(late.time_ns - self._cue.latency_ns)
+
+    @property
+    def _endless(self) -> bool:
+        """Whether it plays on until it is stopped."""
+        return self._mode == "continue" and self._improviser.playing
+
+    def _interrupt(self, time_ns: int) -> list[Played]:
+        """What plays ends; where it is endless it goes on all the same, anew."""
+        endless, played = self._endless, self._yield(time_ns)
+        self._asked = Ask(time_ns) if endless else None
         return played
 
     def _yield(self, time_ns: int, before: Timeline | None = None, release_ns: int = 0) -> list[Played]:
         """Give the turn back: what is due later never happens, what sounds is released."""
         self._asked = self._broken = None
+        self._goes_on = False
         self._trade.lapse()
         return self._break_off(time_ns, before or self.line, release_ns)
 
@@ -606,6 +623,8 @@ class Engine:
         if self._improviser.looping:
             return self._yield(time_ns, release_ns=RELEASE_NS)
         if self._asked is not None or self.line is None or self._beside:  # there is no last answer
+            return []
+        if self._mute.on:
             return []
         self._trade.lapse()
         self._next_turn = None

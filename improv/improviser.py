@@ -244,7 +244,7 @@ class Improviser:
     def _start_loop(self, now: int, line: Timeline) -> list[Played]:
         if not self._looper.on or (self.playing and self._soloist.over_ns(line) is None):
             return []
-        if not self._looper.start(line, self.playing):
+        if not self._looper.start(line, self._soloist.lag_ticks if self.playing else None):
             return []
         self._decided_ns = now
         return [TurnBegins(now)]

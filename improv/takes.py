@@ -71,8 +71,8 @@ class Takes:
     def freeze(self, in_phrase: bool) -> None:
         """What is known stays as it is: as it was before the phrase that is being played. Or no longer."""
         self.freezing = not self.freezing
-        before = self._moments[-1] if in_phrase and self._moments else None
-        self._frozen = before if self.freezing and before is not None and before.again is None else None
+        phrases = (moment for moment in reversed(self._moments) if moment.again is None)
+        self._frozen = next(phrases, None) if self.freezing and in_phrase else None
 
     def forget(self) -> None:
         self._moments.clear()

@@ -12,6 +12,7 @@ from improv.music.belts import Belts
 from improv.music.events import (
     AnotherTake,
     Ask,
+    ForgetMe,
     Halt,
     Heard,
     Mute,
@@ -22,10 +23,12 @@ from improv.music.events import (
     Revise,
     SetMode,
     TurnBegins,
+    Undo,
     Yield,
 )
 from improv.music.grid import Grid
 from improv.music.musicianship import Musicianship, Time
+from improv.music.mute import Muting
 from improv.music.schedule import is_note_on
 from improv.music.steering import Steering
 from improv.music.timeline import NS, TICKS_PER_BEAT, Timeline
@@ -322,8 +325,38 @@ def test_what_goes_on_goes_on_after_a_mute(beat: bool) -> None:
     heard = [*begins, *tune(8), Mute(20 * NS), Mute(26 * NS), Halt(40 * NS)]
     played = onsets_s(stage(time).play(heard, 50 * NS))
     assert not any(21.1 < at < 25 for at in played) and max(played) > 38
-    stopped = onsets_s(stage(time).play([*heard[:-2], Halt(22 * NS), *heard[-2:]], 50 * NS))
-    assert max(stopped) < 21.1
+    for press in (Halt, Panic, Undo, ForgetMe):
+        stopped = onsets_s(stage(time).play([*heard[:-2], press(22 * NS), *heard[-2:]], 50 * NS))
+        assert max(stopped) < 21.1
+
+
+def test_what_goes_on_goes_on_after_nobody_heard_it() -> None:
+    """Another outlet, or one that had forgotten all."""
+    playing = stage(GOES_ON)
+    playing.play(tune(8), 20 * NS)
+    playing._loop._play(playing._engine.silence(20 * NS))
+    show = playing.play([Halt(40 * NS)], 50 * NS)
+    assert 38 < max(onsets_s(show)) < 39.1
+    notes(show.sent)
+
+
+def test_a_mute_that_waited_for_a_bar_line_no_longer_does_when_the_beat_is_gone() -> None:
+    mute, free = Muting(), LINE._replace(metric=False)
+    assert not mute.press(2 * NS, LINE) and mute.press(3 * NS, free)
+    assert mute.on and mute.deadline(free) is None
+
+
+def test_a_mute_waits_for_a_bar_line_where_the_song_moved_them() -> None:
+    mute, moved = Muting(), LINE._replace(bar_beat=1.0)
+    mute.press(2 * NS, LINE)  # for beat 4
+    due_ns = mute.deadline(moved)
+    assert due_ns is not None and moved.beat(due_ns) == pytest.approx(5 - 1 / TICKS_PER_BEAT)
+
+
+@pytest.mark.parametrize("mode", ["call", "duet", "continue"])
+def test_asked_while_it_is_muted_it_plays_neither_then_nor_afterwards(mode: str) -> None:
+    show = stage(Time(mode=mode)).play([Mute(NS // 2), *tune(8), Ask(10 * NS), Mute(20 * NS)], 60 * NS)
+    assert not show.sent and show.engine.resting
 
 
 def test_where_it_has_nothing_to_play_it_waits_for_more() -> None:
@@ -336,6 +369,14 @@ def test_where_it_has_nothing_to_play_it_waits_for_more() -> None:
 def test_stopped_while_all_is_silent_it_joins_the_next_phrase() -> None:
     show = stage().play([Halt(NS // 2), *tune(8)])
     assert onsets_s(show)
+
+
+@pytest.mark.parametrize("press", [Halt, Panic, Ask])
+@pytest.mark.parametrize("at_s", [2.1, 4.9, 5.4])  # among his notes; after the last; when all but silence is over
+def test_it_sits_out_a_phrase_and_joins_the_next(press: type[Halt | Panic | Ask], at_s: float) -> None:
+    heard = sorted([*tune(8), press(round(at_s * NS)), *tune(8, begin=30)], key=lambda event: event.time_ns)
+    played = onsets_s(stage().play(heard))
+    assert not any(at_s - 1 < at < 15 for at in played) and sum(at > 15 for at in played) > 2
 
 
 def test_an_hour_beside_the_player_keeps_little() -> None:

@@ -140,7 +140,7 @@ def test_a_plot_is_called_what_it_is(name: str, tmp_path: Path) -> None:
 
 
 def test_sound_is_called_what_it_is(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="o.mp3: the sound is a WAV file; give it a name that ends in .wav"):
+    with pytest.raises(BadInput, match=r"o\.mp3: the sound is a WAV file; give it a name that ends in \.wav"):
         Outputs(tmp_path / "o.mid", tmp_path / "o.mp3").check()
     Outputs(tmp_path / "o.mid", tmp_path / "o.WAV").check()
 

@@ -23,6 +23,7 @@ from improv.music.events import (
     Heard,
     LoopThat,
     Mark,
+    Mute,
     NoteOff,
     NoteOn,
     OutLatency,
@@ -32,7 +33,7 @@ from improv.music.events import (
     VaryThat,
 )
 from improv.music.grid import Grid
-from improv.music.looper import Passage
+from improv.music.looper import Looper, Passage
 from improv.music.musicianship import Musicianship, Time
 from improv.music.steering import Steering
 from improv.music.timeline import NS, TICKS_PER_BEAT, Timeline
@@ -303,6 +304,15 @@ def test_in_a_phrase_what_was_before_it_is_frozen_else_all(at_ns: int) -> None:
     assert known[1][1] == 2 * len(PHRASE) and known[2][1] == (2 if before_it else 3) * len(PHRASE)
 
 
+def test_beside_the_player_too_it_is_what_was_before_his_phrase() -> None:
+    def early_in_the_next(*presses: Heard) -> int:
+        heard = sorted([*PHRASE, *presses, *later(PHRASE, 20 * NS)], key=lambda event: event.time_ns)
+        duet = a_stage(Time(mode="duet"))
+        return remembered(duet.play(heard, 21_400 * MS).engine)
+
+    assert early_in_the_next(Freeze(3 * NS)) < 5 < len(PHRASE) < early_in_the_next()
+
+
 def test_what_is_frozen_outlasts_a_silence() -> None:
     stage = a_stage()
     stage.play([*PHRASE, Freeze(OVER_NS)], 100 * NS)
@@ -456,6 +466,26 @@ def test_without_a_last_answer_nothing_is_looped() -> None:
     for heard in ([LoopThat(NS)], [*PHRASE[:4], LoopThat(2 * NS)], [*PHRASE, Undo(6 * NS), LoopThat(7 * NS)]):
         show = a_stage().play(heard, 60 * NS)
         assert show.engine.resting and not begun_from(show, 7 * NS)
+
+
+def test_muted_nothing_is_looped() -> None:
+    show = a_stage().play([*PHRASE, Mute(OVER_NS), LoopThat(OVER_NS + NS)], 60 * NS)
+    assert show.engine.resting and not begun_from(show, OVER_NS) and begun_from(show, 0)
+
+
+@pytest.mark.parametrize("line", [FREE, LINE])
+def test_a_loop_begins_when_an_answer_that_was_late_has_ended_or_on_a_bar_line(line: Timeline) -> None:
+    def due_ticks(lag_ticks: float) -> float:
+        looper = Looper(Pace(12))
+        looper.begin(Turn(0.0, 100.0, Manner(NS // 4), exact=False), line)
+        looper.add([NoteOn(2 * NS, 60, 80), NoteOff(3 * NS, 60)], line)
+        looper.press(2 * NS)
+        assert looper.start(line, lag_ticks)
+        due_ns = looper.due_ns(line)
+        assert due_ns is not None
+        return line.position(due_ns)
+
+    assert due_ticks(20.0) - due_ticks(0.0) == pytest.approx(0.0 if line.metric else 20.0)
 
 
 def test_a_loop_ends_a_trade_and_is_played_on_over_the_bar_line() -> None:

@@ -18,6 +18,10 @@ class Company:
         if self._notes >= JOINS_AT and self.joins_ns is None and not self._sits_out:
             self.joins_ns = time_ns
 
-    def part(self, sits_out: bool = False) -> None:
-        """The player's phrase is over, or the machine has stopped: that one `sits_out` what he goes on to play."""
-        self._notes, self._sits_out, self.joins_ns = 0, sits_out, None
+    def sit_out(self) -> None:
+        """It does not, before they part."""
+        self._sits_out, self.joins_ns = True, None
+
+    def part(self) -> None:
+        """The player's phrase is over, or the machine waits for more of it."""
+        self._notes, self._sits_out, self.joins_ns = 0, False, None

@@ -55,11 +55,16 @@ class Ear:
         """What rings of what he played before ends; what is down still holds his turn."""
         return self._damper.damp(time_ns)
 
-    def begin_phrase(self, time_ns: int, sits_out: bool = False) -> list[Sounding]:
+    def begin_phrase(self, time_ns: int) -> list[Sounding]:
         """What he still holds counts as released: his later note-offs change nothing."""
         self._listener.begin()
-        self._company.part(sits_out)
+        self._company.part()
         return self._damper.waive(time_ns)
+
+    def sit_out(self) -> None:
+        """Nobody joins him for the rest of his phrase."""
+        if self.phrase is not None:
+            self._company.sit_out()
 
     def wait(self) -> None:
         """What he has played so far of his phrase is no reason to join him."""

@@ -142,14 +142,18 @@ class Looper:
         """The player wants to hear it again and again, but not before that moment."""
         self.on, self._from_ns = True, from_ns
 
-    def start(self, line: Timeline, playing: bool) -> bool:
-        """The answer is planned, whole; it may be `playing`. Gives whether there is anything to play again."""
+    def start(self, line: Timeline, lag_ticks: float | None) -> bool:
+        """The answer is planned, whole; it plays still, that much later, or (None) is over. Gives whether there is
+        anything to play again.
+        """
         passage = self._passage
         self.on = passage is not None and not passage.empty
         if passage is not None and self.on:
             sounds, length = passage.sounds(line), passage.length(self._pace, line)
             position = line.position(self._from_ns)
-            begin = passage.begins_from(max(position, passage.begin + length) if playing else position, line)
+            if lag_ticks is not None:  # under a beat the next time is on its bar line all the same
+                position = max(position, passage.begin + length + (0.0 if line.metric else lag_ticks))
+            begin = passage.begins_from(position, line)
             wait_ns = self._pace.wait_ns([line.time_ns(begin + sound.place) for sound in sounds if sound.on])
             if wait_ns:
                 begin = passage.begins_from(begin + line.ticks(wait_ns), line)

@@ -15,15 +15,17 @@ class Muting:
         want of a beat.
         """
         if line is None or not line.metric:
-            self.on = not self.on
+            self.change()
             return True
         bar = line.line_at_or_after(line.beat(time_ns), line.bar_beats)
         self._at_beat = bar if self._at_beat is None else None
         return False
 
     def deadline(self, line: Timeline) -> int | None:
-        """A tick before the line: what sounds on it is the next bar's."""
-        return None if self._at_beat is None else line.time_ns(self._at_beat * TICKS_PER_BEAT - 1)
+        """A tick before the line: what sounds on it is the next bar's. A song may have moved its bar lines since."""
+        if self._at_beat is None:
+            return None
+        return line.time_ns(line.nearest_bar_line(self._at_beat) * TICKS_PER_BEAT - 1)
 
     def change(self) -> None:
         self.on, self._at_beat = not self.on, None

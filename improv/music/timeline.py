@@ -70,9 +70,10 @@ class Timeline(NamedTuple):
         """The first line at or after a beat, where lines are `beats` apart and one is a bar line."""
         return self.bar_beat - (self.bar_beat - beat + ROUNDING) // beats * beats
 
+    def nearest_bar_line(self, beat: float) -> float:
+        return self.bar_beat + round((beat - self.bar_beat) / self.bar_beats) * self.bar_beats
+
     def bar_line_near(self, beat: float, beats: float) -> float:
         """The bar line nearest to `beats` after a beat, and at least half a bar after it."""
-        bars = round((beat + beats - self.bar_beat) / self.bar_beats)
-        return max(
-            self.bar_beat + bars * self.bar_beats, self.line_at_or_after(beat + self.bar_beats / 2, self.bar_beats)
-        )
+        half_on = self.line_at_or_after(beat + self.bar_beats / 2, self.bar_beats)
+        return max(self.nearest_bar_line(beat + beats), half_on)

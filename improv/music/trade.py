@@ -20,7 +20,7 @@ class Trade:
         """The bar line at which the turn changes. A song that goes on elsewhere may have moved its bar lines."""
         if self._end_beat is None or not line.metric:
             return None
-        return line.bar_beat + round((self._end_beat - line.bar_beat) / line.bar_beats) * line.bar_beats
+        return line.nearest_bar_line(self._end_beat)
 
     def hears(self, line: Timeline, time_ns: int) -> bool:
         """Whether a note of the player's falls into bars of his. His first one says where they begin."""
