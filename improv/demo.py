@@ -26,6 +26,7 @@ from improv.music.echo import Echo
 from improv.music.events import NoteOff, NoteOn
 from improv.music.gate import Gate
 from improv.music.hands import Hands
+from improv.music.outgoing import Outgoing
 from improv.net import weights
 from improv.net.weights import Card
 from improv.render import Outputs
@@ -139,7 +140,7 @@ def demo(settings: Settings, card: Card, folder: Path) -> None:
     loop = Loop(engine, inbox, outlet, settings.channels.output, [recorder.take])
     print(f"A phrase is played into improv at {BPM:.0f} bpm (weights {card.name}); it listens, and answers in time.")
     gate, echo = Gate(lambda text: None), Echo(lambda text: None)
-    ears = Ears(inbox.put, loop.forward, gate, echo, queue.SimpleQueue(), Hands({}, gate), settings.channels.input)
+    ears = Ears(inbox.put, loop.forward, gate, echo, Outgoing(), Hands({}, gate), settings.channels.input)
 
     def hear(message: bytes) -> None:
         ears.hear(message)

@@ -23,7 +23,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 import yaml
@@ -44,6 +43,7 @@ from improv.music.events import InputLost, NoteOn
 from improv.music.gate import Gate
 from improv.music.hands import Hands
 from improv.music.musicianship import Musicianship, Time
+from improv.music.outgoing import Outgoing
 from improv.music.schedule import is_note_off, is_note_on
 from improv.music.timeline import NS, Timeline
 from improv.net import codec, graph, memory, weights
@@ -143,7 +143,7 @@ def ears_of(
     post: Callable[[Any], None], forward: Callable[[Frame], None], now: Callable[[], int] = lambda: NS
 ) -> ears.Ears:
     gate = Gate(quiet)
-    return ears.Ears(post, forward, gate, Echo(quiet), SimpleQueue(), Hands(CONTROLS, gate), None, 3, True, now)
+    return ears.Ears(post, forward, gate, Echo(quiet), Outgoing(), Hands(CONTROLS, gate), None, 3, True, now)
 
 
 def hear(data: bytes) -> None:

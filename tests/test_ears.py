@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from queue import SimpleQueue
 
 import pytest
 from hypothesis import example, given
@@ -27,7 +26,6 @@ from improv.music.events import (
     OutLatency,
     Panic,
     Pedal,
-    Played,
     SongPosition,
     Start,
     Stop,
@@ -37,6 +35,7 @@ from improv.music.events import (
 )
 from improv.music.gate import Gate
 from improv.music.hands import Hands
+from improv.music.outgoing import MOST, Outgoing
 from improv.music.schedule import Book
 
 MS = 1_000_000
@@ -59,10 +58,10 @@ class Heads:
         self.frames: list[Frame] = []
         self.said: list[str] = []
         thru_channel = 3 if thru else None
-        self.echo, self.played = Echo(self.said.append), SimpleQueue[Played | Late]()
+        self.echo, self.outgoing = Echo(self.said.append), Outgoing()
         gate, post, forward = Gate(self.said.append), self.posted.append, self.frames.append
         hands = Hands({name: trigger.read(on) for name, on in controls.items()}, gate, channel)
-        self.ears = Ears(post, forward, gate, self.echo, self.played, hands, channel, thru_channel, clock)
+        self.ears = Ears(post, forward, gate, self.echo, self.outgoing, hands, channel, thru_channel, clock)
 
     def hear(self, *messages: bytes) -> list[Heard]:
         """Without their times."""
@@ -158,7 +157,7 @@ def test_a_control_may_be_on_a_channel_that_is_not_listened_to() -> None:
 def test_what_comes_back_presses_nothing() -> None:
     heads = Heads(controls={"turn": "note 64"})
     for pitch in (60, 62, 64):
-        heads.played.put(NoteOn(now_ns(), pitch, 80))
+        heads.outgoing.tell(NoteOn(now_ns(), pitch, 80))
     assert heads.hear(*(message(0x91, pitch, 80) for pitch in (60, 62, 64))) == [NoteOn(0, 60, 80)]
 
 
@@ -233,9 +232,20 @@ def test_what_the_machine_plays_is_not_kept_for_ever() -> None:
     """Of one who only ever presses the pedal that gives it the turn."""
     heads = Heads()
     for n in range(2_000):
-        heads.played.put(NoteOn(n, n % 128, 80))
+        heads.outgoing.tell(NoteOn(n, n % 128, 80))
         heads.hear(message(0xB0, 20, 127 * (n % 2)))
-    assert heads.played.empty() and len(heads.echo._order) == 0
+    assert not list(heads.outgoing.take()) and len(heads.echo._order) == 0
+
+
+def test_of_a_player_who_only_listens_no_more_waits_than_may_come_back() -> None:
+    """How late and how far ahead it plays counts all the same, though that was told at the very beginning."""
+    heads, now = Heads(), now_ns()
+    heads.outgoing.tell(OutLatency(now, 40 * MS))
+    heads.outgoing.tell(Late(now, 0, 60 * MS, 60 * MS, 0, ended=False))
+    for n in range(100_000):
+        heads.outgoing.tell(NoteOn(now + n * MS, n % 128, 80))
+    waiting = list(heads.outgoing.take())
+    assert len(waiting) <= MOST and waiting[-1] == NoteOn(now + 100_019 * MS, 99_999 % 128, 80)
 
 
 HAPPENINGS = tuple(kind for kind in vars(events).values() if isinstance(kind, type) and hasattr(kind, "time_ns"))

@@ -23,6 +23,7 @@ from improv.music.gate import Gate
 from improv.music.grid import Grid
 from improv.music.hands import Hands
 from improv.music.musicianship import Musicianship, Time
+from improv.music.outgoing import Outgoing
 from improv.music.schedule import is_note_off, is_note_on
 from improv.music.timeline import NS, Timeline
 from tests.nets import lively
@@ -49,11 +50,16 @@ class Room:
 
     def __init__(self) -> None:
         self.said: list[str] = []
-        self.echo = Echo(self.said.append)
+        self.echo, self.outgoing = Echo(self.said.append), Outgoing()
+
+    def tell(self, *events: Played | Late) -> None:
+        for event in events:
+            self.outgoing.tell(event)
+        for gone in self.outgoing.take():
+            self.echo.tell(gone)
 
     def play(self, pitch: int, at_ms: int, for_ms: int = 100) -> None:
-        self.echo.tell(NoteOn(at_ms * MS, pitch, 80))
-        self.echo.tell(NoteOff((at_ms + for_ms) * MS, pitch))
+        self.tell(NoteOn(at_ms * MS, pitch, 80), NoteOff((at_ms + for_ms) * MS, pitch))
 
     def hears(self, message: bytes, at_ms: int) -> bool:
         """Whether it counts as the player's."""
@@ -156,7 +162,7 @@ def test_what_is_taken_back_is_not_missed() -> None:
     room.play(60, 0)
     room.play(62, 200)
     assert room.hears(on(60), 20)
-    room.echo.tell(Yield(21 * MS))
+    room.tell(Yield(21 * MS))
     room.play(64, 3_000)
     assert not room.hears(on(64), 3_020)
 
@@ -164,16 +170,16 @@ def test_what_is_taken_back_is_not_missed() -> None:
 def test_what_is_late_is_waited_for() -> None:
     room = in_a_loop()
     room.play(60, 1_000)
-    room.echo.tell(Late(1_000 * MS, 0, 200 * MS, 200 * MS, 0, ended=False))
+    room.tell(Late(1_000 * MS, 0, 200 * MS, 200 * MS, 0, ended=False))
     assert not room.hears(on(60), 1_200 + WINDOW_NS // MS)
 
 
 def test_what_is_planned_after_that_is_as_late() -> None:
     room = in_a_loop()
-    room.echo.tell(Late(1_000 * MS, 0, 600 * MS, 600 * MS, 0, ended=False))
+    room.tell(Late(1_000 * MS, 0, 600 * MS, 600 * MS, 0, ended=False))
     room.play(60, 2_000)
     assert not room.hears(on(60), 2_600 + WINDOW_NS // MS)
-    room.echo.tell(TurnBegins(4_000 * MS))
+    room.tell(TurnBegins(4_000 * MS))
     room.play(60, 5_000)
     assert room.hears(on(60), 5_600)
 
@@ -182,8 +188,8 @@ def test_what_was_sent_late_is_no_part_of_what_is_planned_anew() -> None:
     """It was planned for before, though it goes out after that moment."""
     room = in_a_loop()
     room.play(60, 1_000)
-    room.echo.tell(Late(1_000 * MS, 0, 600 * MS, 600 * MS, 0, ended=False))
-    room.echo.tell(Revise(1_200 * MS))
+    room.tell(Late(1_000 * MS, 0, 600 * MS, 600 * MS, 0, ended=False))
+    room.tell(Revise(1_200 * MS))
     assert not room.hears(on(60), 1_650)
 
 
@@ -243,13 +249,13 @@ class Cabled(Stage):
         self._number, self._now = count(), 0
         self.cut = False
         self.said: list[str] = []
-        self.echo = Echo(self.said.append, latency_ms * MS)
-        played: SimpleQueue[Played | Late] = SimpleQueue()
-        self._loop = Loop(self._engine, SimpleQueue(), self, CHANNEL, tell=played.put)
+        self.echo = Echo(self.said.append)
+        outgoing = Outgoing(latency_ms * MS)
+        self._loop = Loop(self._engine, SimpleQueue(), self, CHANNEL, tell=outgoing.tell)
         thru_channel = THRU_CHANNEL if thru else None
         gate = Gate(self.said.append)
         self.ears = Ears(
-            self._post, self._forward, gate, self.echo, played, Hands({}, gate),
+            self._post, self._forward, gate, self.echo, outgoing, Hands({}, gate),
             thru_channel=thru_channel, now=lambda: self._now,
         )  # fmt: skip
         self.heard: list[Heard] = []

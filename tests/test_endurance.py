@@ -32,13 +32,11 @@ from improv.music.events import (
     Continue,
     Heard,
     InputLost,
-    Late,
     NoteOff,
     NoteOn,
     OutLatency,
     Panic,
     Pedal,
-    Played,
     SongPosition,
     Start,
     Stop,
@@ -48,6 +46,7 @@ from improv.music.gate import Gate
 from improv.music.grid import Grid
 from improv.music.hands import Hands
 from improv.music.musicianship import Musicianship, Time
+from improv.music.outgoing import Outgoing
 from improv.music.timeline import NS, Timeline
 from tests.nets import FlatNet, lively
 from tests.stage import CHANNEL, Show, Stage, every, notes, played_on
@@ -147,15 +146,15 @@ class Listening(Stage):
     def __init__(self, net: FlatNet) -> None:
         time = Time(source="midi", grid=Grid(12, 1.0), mode="trade", bars=1)
         super().__init__(net, Musicianship(time=time), duties=Duties(clock=True, click_channel=10))
-        played: SimpleQueue[Played | Late] = SimpleQueue()
-        self._loop = Loop(self._engine, SimpleQueue(), self, CHANNEL, tell=played.put)
+        outgoing = Outgoing()
+        self._loop = Loop(self._engine, SimpleQueue(), self, CHANNEL, tell=outgoing.tell)
         self._now, self._net_of_tests = 0, net
         gate, echo = Gate(lambda text: None), Echo(lambda text: None, clicks=True)
         forward = self._forward
         controls = {"turn": TURN, "clock_offset": OFFSET, "out_latency": LATENCY, "panic": STOP_ALL}
         hands = Hands({name: trigger.read(number) for name, number in controls.items()}, gate)
         self._ears = Ears(
-            self._post, forward, gate, echo, played, hands, None, PLAYER_CHANNEL, clock=True, now=lambda: self._now
+            self._post, forward, gate, echo, outgoing, hands, None, PLAYER_CHANNEL, clock=True, now=lambda: self._now
         )
         self.keepers.clear()
 

@@ -36,10 +36,11 @@ from improv.midi.outlet import ProcessOutlet, Target
 from improv.midi.recorder import writable_folder
 from improv.midi.watch import EVERY_S, Watched
 from improv.music.echo import Echo
-from improv.music.events import InputLost, Late, Panic, Played, Retime
+from improv.music.events import InputLost, Panic, Retime
 from improv.music.gate import Gate
 from improv.music.hands import Hands, Turn
 from improv.music.lights import Lights
+from improv.music.outgoing import Outgoing
 from improv.music.timeline import Timeline
 from improv.net import weights
 from improv.net.weights import Card
@@ -176,8 +177,8 @@ class _Session:
         self._gate, self._clock_gate = Gate(LOG.warning), Gate(LOG.warning)  # each for a thread of its own
         controls, styles = settings.controls.triggers, tuple(card.known)
         self._hands = Hands(controls, self._gate, settings.channels.input, styles, turns, settings.mode)
-        self._echo = Echo(LOG.warning, round(settings.out_latency_ms * MS), settings.beat.click)
-        self._played: queue.SimpleQueue[Played | Late] = queue.SimpleQueue()  # from the engine's thread to the driver's
+        self._echo = Echo(LOG.warning, settings.beat.click)
+        self._outgoing = Outgoing(round(settings.out_latency_ms * MS))
         self._target = Target(wiring.api, wiring.sink, wiring.builtin, duties=_duties(settings))
         self._patchbay = Patchbay()
         self._outlet = self._start_outlet(self._target)
@@ -201,7 +202,7 @@ class _Session:
                 seen = Onlooker(engine, lambda: self._loop.tally, lambda: terminal.last, screen.put)
                 keepers.append(seen.take)
                 shows.append(seen.show)
-            channels, tell, late = settings.channels, self._played.put, self._hands.late
+            channels, tell, late = settings.channels, self._outgoing.tell, self._hands.late
             self._loop = Loop(engine, inbox, self._outlet, channels.output, keepers, tell, late, shows, channels.beside)
             with contextlib.ExitStack() as open_ends:
                 self._plugs = list(self._open(open_ends))
@@ -220,7 +221,7 @@ class _Session:
             self._loop.forward,
             self._gate,
             self._echo,
-            self._played,
+            self._outgoing,
             self._hands,
             settings.channels.input,
             settings.channels.thru if wiring.thru else None,

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import queue
 from collections.abc import Callable
 
 from improv.clock import now_ns
 from improv.midi import wire
 from improv.midi.frames import FORWARD, PANIC, Frame
 from improv.music.echo import Echo
-from improv.music.events import Heard, Late, Panic, Played
+from improv.music.events import Heard, Panic
 from improv.music.gate import Gate
 from improv.music.hands import Hands
+from improv.music.outgoing import Outgoing
 
 
 class Ears:
@@ -23,7 +23,7 @@ class Ears:
         forward: Callable[[Frame], None],
         gate: Gate,
         echo: Echo,
-        played: queue.SimpleQueue[Played | Late],
+        outgoing: Outgoing,
         hands: Hands,
         channel: int | None = None,
         thru_channel: int | None = None,
@@ -32,10 +32,10 @@ class Ears:
     ) -> None:
         """Where messages go (None: thru is off), what are controls, and whether the beat comes here too.
 
-        What the machine plays comes through `played`, from another thread.
+        What the machine plays comes through `outgoing`, from another thread.
         """
         self._post, self._forward, self._gate = post, forward, gate
-        self._echo, self._played = echo, played
+        self._echo, self._outgoing = echo, outgoing
         self._hands, self._channel = hands, channel
         self._thru_channel, self._clock, self._now = thru_channel, clock, now
 
@@ -52,8 +52,8 @@ class Ears:
             self._hear_channel(message, now)
 
     def _note_what_went_out(self, now: int) -> None:
-        while not self._played.empty():
-            self._echo.tell(self._played.get_nowait())
+        for event in self._outgoing.take():
+            self._echo.tell(event)
         self._echo.expire(now)
 
     def _hear_channel(self, message: bytes, now: int) -> None:

@@ -6,8 +6,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from improv.music.events import Late, NoteOff, NoteOn, OutLatency, Played, Revise, TurnBegins, Yield
+from improv.music.events import Late, NoteOff, NoteOn, Revise, Yield
 from improv.music.latest import PREFIX
+from improv.music.outgoing import Gone
 from improv.music.pulse import DOWNBEAT, UPBEAT
 from improv.music.schedule import CONTROL, HALF, NOTE_OFF, NOTE_ON, is_note_off, is_note_on, is_pedal
 
@@ -43,12 +44,10 @@ class Echo:
     may well repeat them; where they keep coming back, a message that does nothing is sent along, as a question.
     """
 
-    def __init__(self, say: Callable[[str], None], latency_ns: int = 0, clicks: bool = False) -> None:
+    def __init__(self, say: Callable[[str], None], clicks: bool = False) -> None:
         """`say` is told, in a sentence, when there is a loop for the first time; `clicks`: a click goes out as well."""
         self._say = say
         self._clicks = {bytes((NOTE_ON, *click)) for click in (DOWNBEAT, UPBEAT)} if clicks else set()
-        self._latency_ns = latency_ns  # the machine's notes go out so much before their time
-        self._lag_ns = 0  # and, of an answer that was late, so much after it
         self._out: dict[bytes, deque[_Copy]] = {}
         self._order: deque[_Copy] = deque()
         self._notes: dict[int, deque[_Copy]] = {}  # by pitch: where their ends are looked up
@@ -60,29 +59,20 @@ class Echo:
         self.believed = self._said = False
         self.kept_out = 0
 
-    def tell(self, event: Played | Late) -> None:
-        """What the machine plays, takes back or moves."""
+    def tell(self, event: Gone) -> None:
+        """What the machine plays, takes back or moves, and when that goes out."""
         match event:
             case NoteOn(time_ns, pitch, velocity):
-                self.went(bytes((NOTE_ON, pitch, velocity)), self._sent_ns(time_ns), telling=True)
+                self.went(bytes((NOTE_ON, pitch, velocity)), time_ns, telling=True)
             case NoteOff(time_ns, pitch):
-                self.went(bytes((NOTE_OFF, pitch, 0)), self._sent_ns(time_ns), telling=True)
+                self.went(bytes((NOTE_OFF, pitch, 0)), time_ns, telling=True)
             case Yield(time_ns):
                 self._take_back(time_ns, ends_ns=time_ns)
             case Revise(time_ns):
-                self._take_back(self._sent_ns(time_ns), ends_ns=None)
-            case TurnBegins():
-                self._lag_ns = 0
-            case OutLatency(_, latency_ns):
-                self._latency_ns = latency_ns
+                self._take_back(time_ns, ends_ns=None)
             case Late(shift_ns=shift_ns):
-                self._lag_ns += shift_ns
                 for copy in self._order:
                     copy.due_ns += shift_ns * copy.telling
-
-    def _sent_ns(self, time_ns: int) -> int:
-        """When that goes out which is planned for then."""
-        return time_ns + self._lag_ns - self._latency_ns
 
     def went(self, message: bytes, due_ns: int, telling: bool = False) -> _Copy | None:
         """Something goes out at that time; `telling`: the machine made it up."""
