@@ -433,6 +433,25 @@ def test_a_halt_of_its_own_is_no_lost_heartbeat() -> None:
     assert script.now >= 10 * NS and script.stamps[1] < 4 * NS + MS
 
 
+@pytest.mark.parametrize("stands_ms", [*range(600, 1_100, 50), 1_300, 1_700])
+@pytest.mark.parametrize("read_ms", [1, 100])
+def test_beats_that_wait_in_the_pipe_are_not_lost(stands_ms: int, read_ms: int) -> None:
+    """Those of the time in which it stood still are read when it is awake already."""
+    wakes_ns = NS + stands_ms * MS
+    times = range(0, 5 * NS, HEARTBEAT_NS)
+    beats = [Arrival(wakes_ns + read_ms * MS if NS <= at < wakes_ns else at, Frame(at, BEAT)) for at in times]
+    script = Script([*beats, played(0, NS, on(60)), played(0, 4 * NS, off(60)), leaves(5_000)])
+
+    def send(message: bytes) -> None:
+        script.send(message)
+        if message == on(60):
+            script.now = wakes_ns
+
+    inbox = cast("queue.SimpleQueue[Frame]", script)
+    serve(inbox, send, script.reports.append, clock=script.clock, pause=script.pause)
+    assert Forgot() not in script.reports and script.stamps[1] >= 4 * NS
+
+
 def test_what_ended_the_last_notes_is_known_and_may_be_sent_again() -> None:
     script = Script([played(0, MS, on(60)), played(0, MS, on(64)), played(0, 2 * MS, off(64)), leaves(NS)]).run()
     assert script.ended == script.sent[3:] and script.ended[0] == off(60)

@@ -61,20 +61,18 @@ def serve(
     Gives what ended the notes and pedals that were left.
     """
     send = paced(send, clock, pause)
-    desk = Desk(send, report, duties, clock)
-    beat_ns: int | None = None  # the watch begins with the first beat
+    desk, heart = Desk(send, report, duties, clock), _Heart()
     try:
         while True:
-            frame = _next_frame(inbox, desk.deadline(), desk.spin_ns, beat_ns, clock)
+            frame = _next_frame(inbox, desk.deadline(), desk.spin_ns, heart.looks_ns, clock)
             if frame is None:
                 desk.run()
-                # After a long halt of this process itself, beats are waiting in the inbox.
-                if beat_ns is not None and clock() - beat_ns > HEARTBEAT_LOST_NS and inbox.empty():
+                if heart.stopped(clock()) and inbox.empty():
                     _once_more(desk.fall_silent(), send, pause)
-                    desk, beat_ns = Desk(send, report, duties, clock), None  # as new: its port stays open
+                    desk, heart = Desk(send, report, duties, clock), _Heart()  # as new: its port stays open
                     report(Forgot())
             elif frame.command == BEAT:
-                beat_ns = clock()
+                heart.beat(clock())
             elif frame.command == LEAVE:
                 break
             else:
@@ -82,6 +80,29 @@ def serve(
     finally:
         ended = desk.fall_silent()
     return ended
+
+
+class _Heart:
+    """Whether the heartbeat stopped. The watch begins with the first beat.
+
+    Who finds no beat looks once more, a heartbeat later: if he stood still himself, those that came meanwhile are
+    still in the pipe when he wakes.
+    """
+
+    def __init__(self) -> None:
+        self.looks_ns: int | None = None  # when to look next
+        self._doubts = False
+
+    def beat(self, now: int) -> None:
+        self.looks_ns, self._doubts = now + HEARTBEAT_LOST_NS - HEARTBEAT_NS, False
+
+    def stopped(self, now: int) -> bool:
+        if self.looks_ns is None or now < self.looks_ns:
+            return False
+        if not self._doubts:
+            self.looks_ns, self._doubts = now + HEARTBEAT_NS, True
+            return False
+        return True
 
 
 def _once_more(ended: list[bytes], send: Callable[[bytes], None], pause: Callable[[float], None]) -> None:
@@ -92,11 +113,10 @@ def _once_more(ended: list[bytes], send: Callable[[bytes], None], pause: Callabl
 
 
 def _next_frame(
-    inbox: queue.SimpleQueue[Frame], due_ns: int | None, spin_ns: int, beat_ns: int | None, clock: Clock
+    inbox: queue.SimpleQueue[Frame], due_ns: int | None, spin_ns: int, looks_ns: int | None, clock: Clock
 ) -> Frame | None:
     """The next frame, or None when something is due: sleeps to just before, then spins."""
-    lost_ns = None if beat_ns is None else beat_ns + HEARTBEAT_LOST_NS + 1
-    until = min((t for t in (due_ns, lost_ns) if t is not None), default=None)
+    until = min((t for t in (due_ns, looks_ns) if t is not None), default=None)
     try:
         if until is None:
             return inbox.get()
