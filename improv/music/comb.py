@@ -36,6 +36,7 @@ READINGS = 8  # kept at most
 ALIKE = 100  # readings whose phase and tempo are within a 100th cannot be told apart later
 TWICE_NS, SAME_NS = 3_000_000, 1_500_000  # a tick comes again so soon; and what is sooner can be nothing else
 WANDER = 0.003  # of the tempo, a tick
+MOVED = 1.5  # deviations: where a tick is so far off, the tempo may be new
 
 NOISES_NS = 250_000.0, 4_000_000.0  # deviation of a tick: no clock is believed to be better; one not yet heard
 DISTRUST = 2.0  # what is measured is taken for so much more: a driver's periods make gaps that are alike for a while
@@ -86,7 +87,7 @@ class _Reading(NamedTuple):
         steps = 2 if unsure else round(ahead)
         if steps > 1:
             yield self._tick(steps, time_ns, noise, LOST + steps)
-        if not unsure and abs(ahead - 1) * self.interval_ns > 3 * sqrt(self.p00 + noise):
+        if not unsure and abs(ahead - 1) * self.interval_ns > MOVED * sqrt(self.p00 + noise):
             wide, marks = (SLOWEST_NS / 3) ** 2, [_mark(self.number, self.came_ns)]
             anew = _Reading(
                 self.cost, self.number, self.came_ns, self.came_ns, self.interval_ns, noise, 0.0, wide, marks, None
