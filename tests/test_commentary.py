@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import pytest
@@ -14,22 +14,29 @@ from improv.midi.frames import Sent
 from improv.midi.log import Gave, Record, Silence, Step
 from improv.music.events import (
     ForgetMe,
+    Freeze,
     Halt,
     Heard,
+    LoopThat,
     Mark,
     Mute,
     NoteOff,
     NoteOn,
+    OutLatency,
     Panic,
     Retime,
+    SetMode,
+    Steer,
     Tap,
     Transport,
     TurnBegins,
     Undo,
     Yield,
 )
+from improv.music.hands import Turn
 from improv.music.musicianship import Musicianship, Time
 from improv.music.schedule import is_note_on
+from improv.music.steering import Steering
 from improv.music.timeline import NS, Timeline
 from tests.nets import lively
 from tests.stage import Stage, every, played_on
@@ -46,6 +53,11 @@ class Standing:
     playing: bool = False
     in_phrase: bool = True
     exchanged: bool = True
+    muted: bool = False
+    looping: bool = False
+    freezing: bool = False
+    mode: str = "call"
+    steering: Steering = field(default_factory=Steering)
 
 
 def commenting(engine: Standing, said: list[str]) -> Commentary:
@@ -131,7 +143,8 @@ def test_what_a_panic_ended_was_no_part_of_the_next_phrase() -> None:
 
 
 def test_what_was_played_while_it_was_muted_is_no_part_of_the_next_phrase() -> None:
-    (line,) = on_stage([Mute(NS), *lick(2, 5), *lick(10, 6), Mute(20 * NS), *lick(22, 8)])
+    first, second, line = on_stage([Mute(NS), *lick(2, 5), *lick(10, 6), Mute(20 * NS), *lick(22, 8)])
+    assert (first, second) == ("mute is on", "mute is off")
     assert line.startswith("heard 8 notes in 1.9 s, answered ")
 
 
@@ -164,6 +177,56 @@ def test_on_the_stage_each_answer_is_told_with_all_its_notes() -> None:
     heard = [int(line.split()[1]) for line in said]
     assert sum(answered) == sum(is_note_on(sent.message) for sent in show.sent)
     assert sum(heard) == 16 + 8 + 4
+
+
+CALM: list[Turn] = [SetMode(0, "duet"), Steer(0, "temperature", 0.8), Steer(0, "density", 0.5)]
+SAFE: list[Turn] = [Steer(0, "temperature", 0.8)]
+
+
+def switched(heard: list[Heard], beat: bool = False) -> list[tuple[float, str]]:
+    """What is said to be on or off, and in which second, where a heart beats four times in one."""
+    time = Time("internal", bpm=120.0) if beat else Time()
+    stage = Stage(lively(), Musicianship(time=time))
+    said: list[tuple[float, str]] = []
+    now = [0]
+    commentary = Commentary(
+        stage.play([], 0).engine, lambda line: said.append((now[0] / NS, line)), {"calm": CALM, "safe": SAFE}
+    )
+
+    def take(record: Record) -> None:
+        if isinstance(record, Step):
+            now[0] = record.now_ns
+        commentary.take(record)
+
+    stage.keepers.append(take)
+    hearts: list[Heard] = [OutLatency(n * NS // 4 + 1, 0) for n in range(80)]
+    stage.play(sorted([*hearts, *heard], key=lambda event: event.time_ns))
+    return [(second, line) for second, line in said if line.endswith((" on", " off"))]
+
+
+def test_what_is_switched_is_told_as_it_happens() -> None:
+    presses = [Freeze(10 * NS), Mute(11 * NS), Panic(12 * NS), Mute(13 * NS), Freeze(14 * NS), SetMode(15 * NS, "duet")]
+    assert [line for _, line in switched(presses)] == [
+        "freeze is on", "mute is on", "mute is off", "freeze is off", "mode duet is on"
+    ]  # fmt: skip
+    assert switched([SetMode(NS, "call")]) == []
+
+
+def test_a_mute_is_told_when_it_falls() -> None:
+    said = switched([*lick(0, 1), Mute(NS * 11 // 5), Mute(NS * 21 // 5)], beat=True)  # bars of 2 s from 1 s on
+    assert [line for _, line in said] == ["mute is on", "mute is off"]
+    assert [round(second, 1) for second, _ in said] == [3.0, 5.0]
+
+
+def test_a_loop_is_told_and_what_ends_it() -> None:
+    said = switched([*lick(0, 4), LoopThat(8 * NS), Halt(12 * NS)])
+    assert [line for _, line in said] == ["loop is on", "loop is off"]
+
+
+def test_a_preset_is_told_at_once_whatever_it_turns_and_again_when_a_knob_leaves_it() -> None:
+    press = [turn._replace(time_ns=10 * NS) for turn in [*CALM[1:], CALM[0]]]
+    said = [line for _, line in switched([*press, Steer(12 * NS, "density", 2.0)])]
+    assert said == ["mode duet is on", "preset calm is on", "preset safe is on", "preset calm is off"]
 
 
 def told(*records: Record) -> list[str]:

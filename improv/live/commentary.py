@@ -1,18 +1,20 @@
-"""A line about each turn, what was heard and what was answered, and one where the beat begins, ends or changes, or
-something is marked.
+"""A line about each turn, what was heard and what was answered, and one where the beat begins, ends or changes,
+something is marked, or something is switched on or off.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from improv.engine import Engine
+from improv.live import switches
 from improv.live.counted import counted
 from improv.midi import wire
 from improv.midi.frames import Sent
 from improv.midi.log import Gave, Record, Step
 from improv.music.events import Heard, Mark, NoteOff, NoteOn, Played, Retime, Tap, TurnBegins
+from improv.music.hands import NO_PRESETS, Turn, in_force
 from improv.music.timeline import NS, Timeline
 
 NEW_TEMPO = 0.01  # a smaller share of the tempo is not worth a line
@@ -71,6 +73,33 @@ class _Beat:
         self._said_bpm = bpm
 
 
+class _Switches:
+    """What was on when it was last said."""
+
+    def __init__(self, engine: Engine, say: Callable[[str], None], presets: Mapping[str, Sequence[Turn]]) -> None:
+        self._engine, self._say, self._presets = engine, say, presets
+        self._at_ns: int | None = None  # of what was heard last
+        self._on = self._look()
+
+    def take(self, step: Step) -> None:
+        """The engine is about to take it. All that one press turns has one time, and is said together."""
+        at_ns = None if step.heard is None else step.heard.time_ns
+        if at_ns is None or at_ns != self._at_ns:
+            now_on = self._look()
+            for what in sorted(self._on - now_on):
+                if not what.startswith("mode "):  # another one is on
+                    self._say(f"{what} is off")
+            for what in sorted(now_on - self._on):
+                self._say(f"{what} is on")
+            self._on = now_on
+        self._at_ns = at_ns
+
+    def _look(self) -> set[str]:
+        on, steering = switches.on(self._engine), self._engine.steering
+        presets = {f"preset {name}" for name, turns in self._presets.items() if in_force(turns, on, steering)}
+        return {what.replace("_", " ") for what in on - {"turn"}} | presets
+
+
 class _Turn(NamedTuple):
     """What the machine plays, to what was heard before; beside what, where it is in a duet or goes on by itself."""
 
@@ -91,9 +120,12 @@ class _Turn(NamedTuple):
 class Commentary:
     """Takes the records of a session as they come, on the engine's thread, and says the lines."""
 
-    def __init__(self, engine: Engine, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, engine: Engine, say: Callable[[str], None], presets: Mapping[str, Sequence[Turn]] = NO_PRESETS
+    ) -> None:
+        """`presets`: what each one on a control turns."""
         self._engine, self._say = engine, say
-        self._beat = _Beat(say)
+        self._beat, self._switches = _Beat(say), _Switches(engine, say, presets)
         self._heard: Heard | None = None  # by the last call of the engine
         self._phrase = _Part()
         self._turn: _Turn | None = None  # the one that is being played
@@ -101,6 +133,7 @@ class Commentary:
     def take(self, record: Record) -> None:
         if isinstance(record, Step):
             self._heard = record.heard
+            self._switches.take(record)
             if self._turn is not None and self._engine.resting:
                 self.end_turn()
             self._hear(record.heard)

@@ -188,7 +188,7 @@ class _Session:
             engine = Engine(net, settings.musicianship(settings.random_seed), remembered)
             self.remembered = engine.remembered
             self._outlet.wait_until_ready()
-            self._commentary = Commentary(engine, LOG.info)
+            self._commentary = Commentary(engine, LOG.info, turns)
             keepers = [self._commentary.take, *([recording.keep] if recording is not None else [])]
             self._lamps: Lamps | None = None
             self._screen: contextlib.AbstractContextManager[object] = contextlib.nullcontext()

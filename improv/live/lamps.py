@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from improv.engine import Engine
+from improv.live import switches
 from improv.midi.outlet import DRAIN_S
 from improv.midi.pace import paced
 from improv.midi.ports import Output
-from improv.music.hands import MODE
 from improv.music.lights import Lights
 
 CLOSE_S = 1.0
@@ -34,10 +34,7 @@ class Lamps:
 
     def show(self, now_ns: int) -> None:
         """What is new. Called on the engine's thread after each step."""
-        engine = self._engine
-        named = {"turn": engine.playing, "mute": engine.muted, "loop": engine.looping, "freeze": engine.freezing}
-        lit = {name for name, is_lit in named.items() if is_lit} | {MODE + engine.mode}
-        if messages := self._lights.show(lit, engine.steering, now_ns):
+        if messages := self._lights.show(switches.on(self._engine), self._engine.steering, now_ns):
             self._news.put(messages)
 
     def plug(self, name: str | None) -> None:

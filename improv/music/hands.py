@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from functools import partial
 from typing import NamedTuple
 
@@ -169,6 +169,14 @@ class Hands:
         if name == NEXT_MODE:
             return [SetMode(time_ns, MODES[(MODES.index(self._mode) + 1) % len(MODES)])]
         return [PRESSES[name](time_ns)]
+
+
+def in_force(turns: Sequence[Turn], on: Set[str], steering: Steering) -> bool:
+    """Whether all that a preset turns stands there; `on` are the names of what is on."""
+    return bool(turns) and all(
+        MODE + turn.mode in on if isinstance(turn, SetMode) else getattr(steering, turn.knob) == turn.value
+        for turn in turns
+    )
 
 
 def _statuses(trigger: Trigger, channel: int | None) -> Iterable[int]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 
-from improv.music.events import SetMode
-from improv.music.hands import KNOBS, MODE, NO_PRESETS, PRESET, STATUSES, STEERED, TOP, Stand, Turn
+from improv.music.hands import KNOBS, NO_PRESETS, PRESET, STATUSES, STEERED, TOP, Stand, Turn, in_force
 from improv.music.steering import STYLES, Steering, at, share
 from improv.music.trigger import PROGRAM, Trigger
 
@@ -42,18 +41,11 @@ class Lights:
     def _show_buttons(self, lit: Set[str], steering: Steering) -> list[bytes]:
         messages = []
         for name, on in self._buttons.items():
-            is_lit = name in lit or self._is_in_force(name, lit, steering)
+            is_lit = name in lit or in_force(self._presets.get(name, ()), lit, steering)
             if is_lit != self._lit[name]:
                 self._lit[name] = is_lit
                 messages.append(_message(on, TOP * is_lit))
         return messages
-
-    def _is_in_force(self, name: str, lit: Set[str], steering: Steering) -> bool:
-        turns = self._presets.get(name, ())
-        return bool(turns) and all(
-            MODE + turn.mode in lit if isinstance(turn, SetMode) else getattr(steering, turn.knob) == turn.value
-            for turn in turns
-        )
 
     def _show_knobs(self, steering: Steering, time_ns: int) -> list[bytes]:
         messages = []
