@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from improv.music.bucket import Bucket
-from improv.music.gate import CLOCK_TICK, NOTE, PEDAL, RATES, Gate
+from improv.music.gate import CLOCK_TICK, NOTE, PEDAL, RATES, SETTING, Gate
 from improv.music.latest import AT_ONCE, PER_S, Latest, is_continuous
 from improv.music.pulse import START, STOP, TICK
 from improv.music.schedule import is_note_off, is_note_on
@@ -110,6 +110,20 @@ def test_one_kind_does_not_drown_another() -> None:
             gate.lets_in(message, n * MS // 10)
         if n % 1_000 < 2:
             assert gate.lets_in((on, off)[n % 2](60), n * MS // 10)
+
+
+@pytest.mark.parametrize("number", [120, 123])
+def test_what_ends_all_passes_behind_a_flood_and_is_none_itself(number: int) -> None:
+    """Once for whatever began; of nothing it is one setting among others."""
+    all_off, gate = bytes((0xB0, number, 0)), Gate(lambda text: None)
+    gate.lets_in(on(60), 0)
+    assert gate.lets_in(pedal(127), 0) and gate.lets_in(off(60), 0)
+    for n in range(1_000):
+        gate.lets_in(bytes((0xC0, n % 128)), n * MS // 10)
+    assert gate.shed[SETTING]
+    assert gate.lets_in(all_off, 100 * MS)
+    assert sum(gate.lets_in(all_off, 100 * MS + n) for n in range(1_000)) <= 2
+    assert gate.lets_in(on(62), 101 * MS) and gate.lets_in(all_off, 101 * MS)
 
 
 def test_a_song_that_runs_can_always_stop() -> None:

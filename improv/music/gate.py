@@ -8,7 +8,7 @@ from collections.abc import Callable
 from improv.music.bucket import Bucket
 from improv.music.latest import is_continuous
 from improv.music.pulse import CONTINUE, START, STOP, TICK
-from improv.music.schedule import HALF, is_note_off, is_note_on, is_pedal
+from improv.music.schedule import ALL_NOTES_OFF, ALL_SOUND_OFF, HALF, is_all_off, is_note_off, is_note_on, is_pedal
 
 NOTE, PEDAL, PRESS, SETTING = "notes", "pedal strokes", "controls", "programs and settings"
 CLOCK_TICK, SONG = "clock ticks", "starts and stops"
@@ -27,8 +27,9 @@ class Gate:
     """Decides by stamps alone.
 
     What begins something is let in as far as a player may play, each kind by itself. What ends something
-    passes exactly if that was let in: an end of nothing is nothing. Continuous controllers all pass: who
-    sends them on thins them (`music/latest.py`).
+    passes exactly if that was let in: an end of nothing is nothing. What ends all on a channel passes once for
+    whatever began there, and is a setting else. Continuous controllers all pass: who sends them on thins them
+    (`music/latest.py`).
     """
 
     def __init__(self, say: Callable[[str], None]) -> None:
@@ -36,6 +37,7 @@ class Gate:
         self._say = say
         self._buckets = {kind: Bucket(*rate) for kind, rate in RATES.items()}
         self._notes: set[tuple[int, int]] = set()  # channel (from 0) and pitch of those let in
+        self._began: set[tuple[int, int]] = set()  # channel, and what would end all that began there
         self._pedals: dict[int, int] = {}  # on each channel, as it was last let in
         self._runs = False  # the song
         self.shed: Counter[str] = Counter()
@@ -53,6 +55,9 @@ class Gate:
             return ends
         if is_pedal(message):
             return self._lets_pedal_in(message, time_ns)
+        if is_all_off(message) and (channel, message[1]) in self._began:
+            self._began.discard((channel, message[1]))
+            return True
         return is_continuous(message) or self.takes(SETTING, time_ns)
 
     def ends(self, message: bytes) -> bool:
@@ -76,6 +81,7 @@ class Gate:
         taken = self.takes(NOTE, time_ns)
         if taken:
             self._notes.add(note)
+            self._began |= {(note[0], number) for number in (ALL_SOUND_OFF, ALL_NOTES_OFF)}
         return taken
 
     def _lets_pedal_in(self, message: bytes, time_ns: int) -> bool:

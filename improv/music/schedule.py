@@ -56,6 +56,11 @@ def is_pedal(message: bytes) -> bool:
     return message[0] & 0xF0 == CONTROL and message[1] == SUSTAIN
 
 
+def is_all_off(message: bytes) -> bool:
+    """Whether it ends every note of its channel, at once or as far as the pedal lets it."""
+    return message[0] & 0xF0 == CONTROL and message[1] in (ALL_SOUND_OFF, ALL_NOTES_OFF)
+
+
 class Book:
     """What sounds on each channel and pitch, and who made it sound.
 
