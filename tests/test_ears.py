@@ -13,6 +13,7 @@ from improv.midi import wire
 from improv.midi.ears import Ears, clock_ears
 from improv.midi.frames import FORWARD, PANIC, Frame
 from improv.music import events, trigger
+from improv.music.ear import Ear
 from improv.music.echo import Echo
 from improv.music.events import (
     Ask,
@@ -35,6 +36,7 @@ from improv.music.events import (
 )
 from improv.music.gate import Gate
 from improv.music.hands import Hands
+from improv.music.musicianship import Musicianship
 from improv.music.outgoing import MOST, Outgoing
 from improv.music.schedule import Book
 
@@ -87,7 +89,7 @@ def message(*values: int) -> bytes:
         (message(0x9F, 0, 127), NoteOn(0, 0, 127)),
         (message(0xB0, 64, 64), Pedal(0, True)),
         (message(0xB0, 64, 63), Pedal(0, False)),
-        (message(0xB0, 123, 0), InputLost(0)),
+        (message(0xB0, 123, 0), None),  # nothing is held
         (message(0xB0, 120, 0), InputLost(0)),
         (message(0xB0, 1, 100), None),
         (message(0xC0, 5), None),
@@ -106,6 +108,35 @@ def test_a_note_ends_on_its_own_channel_and_no_other_ends(end: bytes) -> None:
     assert heads.hear(end, message(0x93, 60, 64), message(0x80, 60, 0)) == [NoteOn(0, 60, 64)]
     assert heads.hear(end, end) == [NoteOff(0, 60)]
     assert len(heads.forwarded) == 2
+
+
+def test_all_notes_off_lifts_the_keys_of_its_channel_and_leaves_the_pedal() -> None:
+    heads = Heads(thru=True)
+    held = message(0xB0, 64, 127), message(0x90, 60, 64), message(0x90, 64, 64), message(0x91, 67, 64)
+    heads.hear(*held)
+    off, end = message(0xB0, 123, 0), message(0x80, 60, 0)
+    assert heads.hear(off, off, end) == [NoteOff(0, 60), NoteOff(0, 64)]
+    assert heads.hear(message(0xB0, 120, 0)) == [InputLost(0)]
+    assert heads.hear(message(0x81, 67, 0)) == [NoteOff(0, 67)]
+    sent_on = [wire.on_channel(one, 3) for one in (*held, off, off, message(0xB0, 120, 0), message(0x81, 67, 0))]
+    assert heads.forwarded == sent_on
+
+
+def test_an_end_of_all_of_the_drums_ends_nothing_else() -> None:
+    heads = Heads()
+    heads.hear(message(0x90, 60, 64), message(0x99, 36, 100))
+    assert heads.hear(message(0xB9, 123, 0), message(0xB9, 120, 0)) == []
+
+
+def test_under_the_pedal_a_phrase_is_not_over_with_all_notes_off() -> None:
+    heads, listening = Heads(), Ear(Musicianship())
+    keys = message(0xB0, 64, 127), message(0x90, 60, 64), message(0xB0, 123, 0)
+    for event in heads.hear(*keys):
+        assert isinstance(event, NoteOn | NoteOff | Pedal)
+        listening.hear(event, 0.0)
+    assert listening.holds
+    (up,) = heads.hear(message(0xB0, 64, 0))
+    assert isinstance(up, Pedal) and listening.hear(up, 0.0) == [NoteOff(0, 60)] and not listening.holds
 
 
 def test_only_the_named_channel_is_heard_and_forwarded() -> None:

@@ -134,7 +134,7 @@ def spelled(event: Heard | Odd) -> list[bytes]:
         case Panic():
             return [bytes((0xB0, STOP_ALL, value)) for value in (127, 0)]
         case InputLost():
-            return [bytes((0xB0, 123, 0))]
+            return [bytes((0xB0, event.time_ns % 2 * 3 + 120, 0))]
         case Odd(_, message):
             return [message]
     return [bytes((STATUS[type(event)],))]

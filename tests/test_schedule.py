@@ -133,6 +133,17 @@ def test_a_release_lifts_the_owners_pedal_and_no_other() -> None:
     assert book.release(THRU) == [pedal(False, 1)]
 
 
+@pytest.mark.parametrize("number", [120, 123])
+def test_what_ends_all_ends_the_owners_notes_on_its_channel_by_name(number: int) -> None:
+    book, all_off = Book(), bytes((0xB0, number, 0))
+    for message in (on(60, 1), on(62, 1), on(64), pedal(True, 1)):
+        book.enter(THRU, message)
+    book.enter(MACHINE, on(62, 1))
+    assert book.enter(THRU, all_off) == [off(60, 1), all_off]  # the machine holds the other, and will end it
+    assert book.sounding == {(0, 62), (1, 64)} and book.enter(THRU, all_off) == [all_off]
+    assert book.release(MACHINE) == [off(62, 1)] and book.release(THRU) == [off(64), pedal(False, 1)]
+
+
 # The queue
 
 

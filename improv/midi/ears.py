@@ -8,10 +8,11 @@ from improv.clock import now_ns
 from improv.midi import wire
 from improv.midi.frames import FORWARD, PANIC, Frame
 from improv.music.echo import Echo
-from improv.music.events import Heard, Panic
+from improv.music.events import Heard, NoteOff, Panic
 from improv.music.gate import Gate
 from improv.music.hands import Hands
 from improv.music.outgoing import Outgoing
+from improv.music.schedule import is_all_off
 
 
 class Ears:
@@ -70,8 +71,15 @@ class Ears:
             return
         if self._thru_channel is not None:
             self._send_on(message, channel, self._thru_channel, now)
-        if channel != wire.DRUMS and (event := wire.meaning(message, now)) is not None:
+        meant = self._meant(message, now)
+        for event in meant if channel != wire.DRUMS else []:
             self._post(event)
+
+    def _meant(self, message: bytes, now: int) -> list[Heard]:
+        """All Notes Off lifts keys and no pedal: it means the end of each note. All Sound Off lifts both."""
+        ended = self._gate.end_all(message) if is_all_off(message) else []
+        event = wire.meaning(message, now)
+        return [NoteOff(now, pitch) for pitch in ended] if event is None else [event]
 
     def _send_on(self, message: bytes, channel: int, thru_channel: int, now: int) -> None:
         on = message if channel == wire.DRUMS else wire.on_channel(message, thru_channel)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from improv.music import pulse
 from improv.music.events import Clock, Continue, InputLost, NoteOff, NoteOn, Pedal, SongPosition, Start, Stop, Tick
-from improv.music.schedule import ALL_NOTES_OFF, ALL_SOUND_OFF, CONTROL, NOTE_OFF, NOTE_ON, SUSTAIN
+from improv.music.schedule import ALL_SOUND_OFF, CONTROL, NOTE_OFF, NOTE_ON, SUSTAIN
 
 SYSTEM = 0xF0
 PROGRAM, PRESSURE = 0xC0, 0xD0  # the channel messages of two bytes
@@ -42,7 +42,7 @@ def control(message: bytes) -> tuple[int, int] | None:
 
 
 def meaning(message: bytes, time_ns: int) -> NoteOn | NoteOff | Pedal | InputLost | None:
-    """What a message says to the engine; None: nothing. A note-on of velocity 0 is a note-off."""
+    """What a message by itself says to the engine; None: nothing. A note-on of velocity 0 is a note-off."""
     if len(message) != 3:
         return None
     kind, first, second = message[0] & 0xF0, message[1], message[2]
@@ -52,7 +52,7 @@ def meaning(message: bytes, time_ns: int) -> NoteOn | NoteOff | Pedal | InputLos
         return NoteOff(time_ns, first)
     if kind == CONTROL and first == SUSTAIN:
         return Pedal(time_ns, second >= 64)
-    if kind == CONTROL and first in (ALL_SOUND_OFF, ALL_NOTES_OFF):
+    if kind == CONTROL and first == ALL_SOUND_OFF:
         return InputLost(time_ns)
     return None
 

@@ -68,6 +68,12 @@ class Gate:
         before = self._pedals.get(channel, 0)
         return is_pedal(message) and before > 0 and (value == 0 or value < HALF <= before)
 
+    def end_all(self, message: bytes) -> list[int]:
+        """The notes that were let in on the channel of such a message, by pitch: their own ends are none any more."""
+        ended = {note for note in self._notes if note[0] == message[0] & 0x0F}
+        self._notes -= ended
+        return sorted(pitch for _, pitch in ended)
+
     def takes(self, kind: str, time_ns: int) -> bool:
         """Whether one more of a kind is let in."""
         if self._buckets[kind].take(time_ns):

@@ -86,6 +86,9 @@ class Book:
             return [*restrike, message]
         if is_note_off(message):
             return self._end(owner, channel, message)
+        if is_all_off(message):
+            mine = sorted(key for key, owners in self._owners.items() if key[0] == channel and owner in owners)
+            return [*(off for _, pitch in mine for off in self._end(owner, channel, _off(channel, pitch))), message]
         if is_pedal(message):
             pedals = self._pedals.setdefault(channel, set())
             (pedals.add if message[2] > 0 else pedals.discard)(owner)
