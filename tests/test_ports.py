@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from types import SimpleNamespace
+
 import pytest
 
-from improv.midi.ports import PortError, found_again, match, same_device
+from improv.midi.ports import PortError, found_again, looker, match, same_device
 from improv.midi.watch import Post, Watched
 
 NAMES = ["Midi Through:Port-0 14:0", "nanoKEY2:nanoKEY2 MIDI 1 20:0", "nano", "Stage Piano (2):in"]
@@ -100,3 +103,29 @@ def test_what_is_missed_is_told_of_at_the_next_look() -> None:
     looks(post, ["keys"])
     post.miss()
     assert looks(post, ["keys"], ["keys"]) == [(True, "keys"), None]
+
+
+def test_a_port_that_goes_away_in_the_midst_of_a_look_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone(Exception):
+        pass
+
+    class Client:
+        """Every third list holds one that is no more."""
+
+        def __init__(self, *_: object, **__: object) -> None:
+            self.lists = 0
+
+        def get_ports(self, **_: object) -> list[SimpleNamespace]:
+            self.lists += 1
+            if self.lists % 3 == 1:
+                raise Gone
+            return [SimpleNamespace(name="keys")]
+
+        def activate(self) -> None:
+            pass
+
+        set_shutdown_callback = set_port_registration_callback = lambda *_: None
+
+    jack = SimpleNamespace(Client=Client, JackError=Gone, set_error_function=id, set_info_function=id)
+    monkeypatch.setitem(sys.modules, "jack", jack)
+    assert looker("jack", lambda: None).names() == {"input": ["keys"], "output": ["keys"]}

@@ -23,6 +23,7 @@ APIS = {
     "winmm": rtmidi.API_WINDOWS_MM,
 }
 OWN_INPUT, OWN_OUTPUT = "improv in", "improv out"
+LOOKS = 5  # at a list of ports that changes meanwhile
 CALLBACK_S = 0.02  # is enough for what a callback does
 # Of each process its own: under a name that another is just giving up JACK refuses to open (seen, rarely).
 LOOKING = f"improv-look-{os.getpid()}"
@@ -117,7 +118,7 @@ class _JackLooker:
         jack.set_error_function(lambda _: None)
         jack.set_info_function(lambda _: None)
         self.lives = True
-        self._died = died
+        self._died, self._error = died, jack.JackError
         self._new: list[str] = []  # ports that came since the last look; written on a thread of JACK's
         try:
             self._client = jack.Client(LOOKING, no_start_server=True)
@@ -155,6 +156,13 @@ class _JackLooker:
         return {side: [name for name in names if name not in again] for side, names in found.items()}
 
     def _names(self) -> dict[str, list[str]]:
+        """A port that goes away in the midst of a look is an error: then it looks again."""
+        for _ in range(LOOKS - 1):
+            with contextlib.suppress(self._error):
+                return self._listed()
+        return self._listed()
+
+    def _listed(self) -> dict[str, list[str]]:
         found = {
             "input": self._client.get_ports(is_midi=True, is_output=True),
             "output": self._client.get_ports(is_midi=True, is_input=True),
