@@ -7,7 +7,6 @@ import difflib
 import os
 import queue
 import reprlib
-import shutil
 import sys
 import textwrap
 import threading
@@ -15,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from improv import presets, written
+from improv import presets, whole, written
 from improv.clock import now_ns
 from improv.config import Settings, Source
 from improv.errors import BadInput
@@ -197,13 +196,8 @@ def _type(put: Callable[[str | None], None]) -> None:
 
 
 def _write(file: Path, text: str) -> None:
-    """Whole or not at all."""
-    file = file.resolve()
-    new = file.with_name(f"{file.name}.new")
+    file = file.resolve()  # a link stays one
     try:
-        new.write_bytes(text.encode())
-        if file.exists():
-            shutil.copymode(file, new)
-        os.replace(new, file)
+        whole.write(file, text.encode())
     except OSError as error:
         raise BadInput(f"{file}: it cannot be written ({error.strerror})") from None

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from improv import door
+from improv import door, whole
 from improv.errors import BadInput
 from improv.net import codec, memory
 
@@ -75,13 +75,7 @@ def keep(name: str, remembered: bytes) -> Path:
     """
     path = place(name)
     values = {"improv-player": FORMAT, "fingerprint": codec.FINGERPRINT, "memory": memory.spelled(remembered)}
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("x", encoding="ascii") as file:
-            file.write(json.dumps(values) + "\n")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    whole.write(path, f"{json.dumps(values)}\n".encode("ascii"))
     return path
 
 
