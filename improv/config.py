@@ -219,6 +219,7 @@ CHOICES = {
     "beat.enter": ("bar", "beat", "now"),
     "beat.grid": tuple(GRIDS),
 }
+PORT_NAMES = {"ports.input", "ports.output", "ports.lights", "ports.clock"}
 CONTROLS = "controls."
 METRE = re.compile(r"([1-9]|[12]\d|3[0-2])/(1|2|4|8|16|32)")
 
@@ -391,6 +392,8 @@ def _checked(value: Any, kind: Any, key: str, label: str) -> Any:
         raise BadSetting(f"{label} is {reprlib.repr(value)}; it must be a metre such as 4/4, 3/4 or 6/8")
     if not any(_is_a(value, one) for one in allowed):
         raise BadSetting(f"{label} is {reprlib.repr(value)}; it must be {_name(allowed)}")
+    if key in PORT_NAMES and not value.strip():
+        raise BadSetting(f"{label} is {value!r}; it must be the name of a port, or part of it")
     if key == "steering.key":
         _check_scale(value, label)
     if key.startswith(CONTROLS):

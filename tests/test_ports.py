@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from improv.midi.ports import PortError, found_again, looker, match, same_device
+from improv.midi.ports import Absent, PortError, found_again, looker, match, same_device
 from improv.midi.watch import Post, Watched
 
 NAMES = ["Midi Through:Port-0 14:0", "nanoKEY2:nanoKEY2 MIDI 1 20:0", "nano", "Stage Piano (2):in"]
@@ -28,13 +28,18 @@ def test_a_name_is_exact_then_prefix_then_substring_then_pattern(wanted: str, fo
     assert match(wanted, NAMES, {"Keys": "nano"}, "input") == found
 
 
-@pytest.mark.parametrize("wanted", ["organ", "([", ""])
+@pytest.mark.parametrize("wanted", ["organ", "(["])
 def test_no_match_lists_what_is_there(wanted: str) -> None:
-    if not wanted:
-        assert match(wanted, NAMES, {}, "input") == NAMES[0]
-        return
     with pytest.raises(PortError, match=r"no input port is called .*nanoKEY2:nanoKEY2 MIDI 1 20:0; nano"):
         match(wanted, NAMES, {}, "input")
+
+
+@pytest.mark.parametrize(("wanted", "aliases"), [("", {}), (" ", {}), ("keys", {"Keys": ""})])
+def test_an_empty_name_is_not_that_of_the_first_port(wanted: str, aliases: dict[str, str]) -> None:
+    """It is that of no port that could come, either."""
+    with pytest.raises(PortError, match=r"is the name of no input port; name one .*nanoKEY2") as refused:
+        match(wanted, NAMES, aliases, "input")
+    assert not isinstance(refused.value, Absent)
 
 
 @pytest.mark.parametrize(

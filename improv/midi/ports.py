@@ -189,13 +189,15 @@ def choose(api: str) -> Ports:
 def match(wanted: str, names: Sequence[str], aliases: Mapping[str, str], side: str) -> str:
     """The port that `wanted` means, ignoring case: exact, else prefix, else substring, else pattern."""
     wanted = {alias.casefold(): name for alias, name in aliases.items()}.get(wanted.casefold(), wanted)
+    there = "; ".join(names) or "none"
+    if not wanted.strip():  # a part of any name
+        raise PortError(f'"{wanted}" is the name of no {side} port; name one ({side} ports here: {there})')
     low = wanted.casefold()
     folded = [name.casefold() for name in names]
     for fits in (low.__eq__, lambda name: name.startswith(low), lambda name: low in name, _pattern(wanted)):
         for name, fold in zip(names, folded, strict=True):
             if fits(fold):
                 return name
-    there = "; ".join(names) or "none"
     raise Absent(f'no {side} port is called "{wanted}" ({side} ports here: {there})')
 
 
