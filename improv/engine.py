@@ -318,6 +318,7 @@ class Engine:
             broken = self._broken_off(note.time_ns)
             played += self._yield(note.time_ns, release_ns=RELEASE_NS)
             self._broken = broken
+            self._ear.resume(note.time_ns)
         line = self._line
         if self._trade.hears(line, note.time_ns) and not (improviser.playing and improviser.looping):
             if isinstance(self._asked, Again):
@@ -482,7 +483,9 @@ class Engine:
         return Trade(self._settings.time.bars if mode == "trade" else None)
 
     def _set_mode(self, time_ns: int, mode: str) -> list[Played]:
-        """Turns are taken anew; what was under way is over."""
+        """Turns are taken anew; what was under way is over. The mode that is on already changes nothing."""
+        if mode == self._mode:
+            return []
         played = self._yield(time_ns)
         self._mode, self._trade = mode, self._trade_in(mode)
         self._improviser.beside = self._beside

@@ -303,6 +303,13 @@ def test_modes_are_switched_under_way() -> None:
     notes(show.sent)
 
 
+@pytest.mark.parametrize("mode", ["call", "continue", "duet"])
+def test_the_mode_that_is_on_already_changes_nothing(mode: str) -> None:
+    time, heard = Time(mode=mode), tune(8)
+    pressed = sorted([*heard, SetMode(4 * NS, mode), SetMode(6 * NS, mode)], key=lambda event: event.time_ns)
+    assert stage(time).play(pressed, 12 * NS).sent == stage(time).play(heard, 12 * NS).sent != []
+
+
 def test_a_mute_begins_and_ends_at_the_bar() -> None:
     press = [Mute(LINE.time_ns(beat * TICKS_PER_BEAT)) for beat in (9.3, 17.9)]
     show = stage(replace(IN_TIME, source="link")).play(

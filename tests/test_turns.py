@@ -50,6 +50,18 @@ def test_no_silence_is_waited_out_beyond_the_longest() -> None:
     )
 
 
+@pytest.mark.parametrize(("late_ms", "wait_ms"), [(2000, 1400), (3500, 300)])
+def test_who_breaks_an_answer_off_may_be_in_the_midst_of_a_slow_phrase(late_ms: int, wait_ms: int) -> None:
+    """The silence after a note of a second."""
+    listener = listen(*line(250))
+    listener.begin()
+    onset_ns = 7 * 250 * MS + late_ms * MS
+    listener.resume(onset_ns)
+    listener.note(onset_ns, 60, 1)
+    listener.changed(onset_ns + NS, held=False)
+    assert listener.deadline() == onset_ns + NS + wait_ms * MS
+
+
 def test_a_chord_rolled_within_50_ms_counts_once() -> None:
     events = [NoteOn((i * 500 + roll) * MS, 60 + roll, 80) for i in range(5) for roll in (0, 15, 45)]
     assert listen(*events).spacing_ns() == 500 * MS

@@ -98,3 +98,15 @@ def test_the_next_answer_begins_in_silence(
     assert len(begins_ns) > 1 and not show.late
     for turn_ns in begins_ns:
         assert not ends_ns(notes(show.sent), turn_ns + latency_ms * MS)
+
+
+def test_a_slow_player_is_answered_too_soon_only_once() -> None:
+    """A note every two seconds, held for one."""
+    melody: list[Heard] = [
+        event
+        for i in range(8)
+        for event in (NoteOn((1 + 2 * i) * NS, 60 + i, 70), NoteOff((2 + 2 * i) * NS, 60 + i))
+    ]
+    show = stage().play(melody)
+    begun_ns = [gave.event.time_ns for gave in show.gave if isinstance(gave.event, TurnBegins)]
+    assert len(begun_ns) == 2 and begun_ns[0] < 3 * NS and begun_ns[1] > melody[-1].time_ns

@@ -45,6 +45,10 @@ class Ear:
             self._tonality.note(event.time_ns, event.pitch)
         return sounding
 
+    def resume(self, time_ns: int) -> None:
+        """His next note breaks the answer off."""
+        self._listener.resume(time_ns)
+
     def lift(self, time_ns: int, position: float) -> list[Sounding]:
         """All keys and the pedal come up."""
         sounding = self._damper.lift(time_ns)

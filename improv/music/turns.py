@@ -14,6 +14,7 @@ from improv.music.timeline import NS
 MODES = ("call", "trade", "duet", "continue")
 CHORD_NS = 50_000_000  # onsets this close are one chord
 UNKNOWN_SPACING_NS = NS // 2  # until two chords were heard
+FARTHEST_NS = 3 * NS  # who comes in so late after his last note plays something else
 BRUSH_NS = 60_000_000  # a key that is down for less, and nothing else, was brushed
 
 
@@ -52,10 +53,13 @@ class Listener:
 
     def __init__(self, rules: TurnRules) -> None:
         self._rules = rules
+        self._chord_ns = 0
         self.begin()
 
     def begin(self) -> None:
         """Wait for the first note of a new phrase."""
+        self._last_ns = self._chord_ns
+        self._lone_spacing_ns = UNKNOWN_SPACING_NS
         self._begin_ns: int | None = None
         self._begin_position = self._end_position = 0.0
         self._chord_ns = 0
@@ -65,6 +69,11 @@ class Listener:
         self._low, self._high, self._voices = 127, 0, 0
         self._changed_ns = 0
         self._held = False
+
+    def resume(self, time_ns: int) -> None:
+        """His next note breaks the answer off: he may have been in the midst of a slow phrase."""
+        if time_ns - self._last_ns <= FARTHEST_NS:
+            self._lone_spacing_ns = time_ns - self._last_ns
 
     def note(self, time_ns: int, pitch: int, voices: int, position: float = 0.0) -> None:
         """A key was struck, at a position in ticks; `voices` strings sound now."""
@@ -84,7 +93,7 @@ class Listener:
         self._changed_ns, self._held, self._end_position = time_ns, held, position
 
     def spacing_ns(self) -> int:
-        return int(median(self._spacings)) if self._spacings else UNKNOWN_SPACING_NS
+        return int(median(self._spacings)) if self._spacings else self._lone_spacing_ns
 
     @property
     def chord_until_ns(self) -> int:
