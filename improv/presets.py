@@ -59,14 +59,19 @@ def turns(name: str) -> list[Turn]:
     if name not in (known := found()):
         raise BadSetting(f"`controls.presets.{name}`: no such preset (found: {', '.join(sorted(known))})")
     source = read(name)
-    if fixed := sorted(str(key) for key in source.values.keys() - LIVE):
+    if fixed := _fixed(source):
         raise BadSetting(
-            f"{source.path}: it sets `{fixed[0]}`, which stays as it is while it plays; take that out, "
-            f"or `{name}` out of `controls.presets`"
+            f"preset {name} sets `{fixed[0]}`, which holds from the start on: give it as --preset {name}, and put "
+            "no control on it"
         )
     settings = config.of(source.values, str(source.path))
     steers = [Steer(0, knob, getattr(settings.steering, knob)) for knob in source.values.get("steering", ())]
     return [*steers, *([SetMode(0, settings.mode)] if "mode" in source.values else [])]
+
+
+def _fixed(source: Source) -> list[str]:
+    """What it sets that cannot change while it plays."""
+    return sorted(str(key) for key in source.values.keys() - LIVE)
 
 
 def on_controls(controls: ControlSettings, check_style: Callable[[str | None], None]) -> dict[str, list[Turn]]:
@@ -81,12 +86,13 @@ def on_controls(controls: ControlSettings, check_style: Callable[[str | None], N
 
 
 def lines() -> Iterator[str]:
-    """A line for each preset: what it is for, or why it is refused."""
+    """A line for each preset: what it is for, and whether it may not go on a control; or why it is refused."""
     known = found()
     width = max(map(len, known), default=0)
     for name, path in sorted(known.items()):
         try:
-            purpose = _purpose(read(name).text)
+            source = read(name)
+            purpose = _purpose(source.text) + (" (only at the start)" if _fixed(source) else "")
         except BadSetting as refusal:
             purpose = f"refused: {refusal}"
         yield f"{name:{width}}  {purpose}" + (f" ({path})" if path.parent == OWN else "")
