@@ -98,6 +98,9 @@ class Patchbay:
         self._plugs[number].unplug()
 
     def _plug(self, number: int) -> bool:
+        """Whether that opened it. It may be open: what broke off as its port went away is opened at once."""
+        if number not in self._closed:
+            return False
         try:
             self._plugs[number].plug(self._names[number])
         except PortError:
