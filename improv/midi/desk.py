@@ -55,7 +55,7 @@ class Desk:
     def __init__(
         self, send: Callable[[bytes], None], report: Callable[[Report], None], duties: Duties, clock: Clock
     ) -> None:
-        self._send, self._report, self._clock = send, report, clock
+        self._put, self._report, self._clock = send, report, clock
         self._schedule = Schedule(duties.grid_ticks)
         self._ticks = MidiClock() if duties.clock else None
         self._click = Click(duties.click_channel) if duties.click_channel is not None else None
@@ -127,7 +127,7 @@ class Desk:
         self._run_schedule(now)
         self._send_all(self._latest.pop(self._clock()))
         if _is_due(self._sweep.deadline(), self._clock()):
-            self._send_all(self._sweep.pop(self._clock(), self._schedule.book.sounding))
+            self._send_all(self._sweep.pop(self._clock()))
 
     def _run_schedule(self, now: int, in_time: bool = False) -> None:
         while _is_due(self._schedule.deadline(), now):
@@ -195,6 +195,11 @@ class Desk:
     def _send_all(self, messages: list[bytes]) -> None:
         for message in messages:
             self._send(message)
+
+    def _send(self, message: bytes) -> None:
+        for end in self._sweep.before(message):
+            self._put(end)
+        self._put(message)
 
 
 def _is_due(due_ns: int | None, now: int) -> bool:

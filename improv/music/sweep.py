@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
+from itertools import islice
 
-from improv.music.schedule import ALL_NOTES_OFF, ALL_SOUND_OFF, CONTROL, NOTE_OFF, SUSTAIN
+from improv.music.schedule import ALL_NOTES_OFF, ALL_SOUND_OFF, CONTROL, NOTE_OFF, SUSTAIN, is_note_on
 
 CHANNELS = range(16)
 PITCHES = range(128)
@@ -23,24 +23,33 @@ class Sweep:
     """All of this, spread over half a second in which others may play: it takes half of what a receiver can."""
 
     def __init__(self) -> None:
-        self._left: deque[bytes] = deque()
+        self._left: dict[bytes, None] = {}  # in order
         self._due_ns = 0
 
     def begin(self, time_ns: int, messages: Iterable[bytes]) -> None:
         """From the first on, also where it was under way."""
-        self._left, self._due_ns = deque(messages), time_ns
+        self._left, self._due_ns = dict.fromkeys(messages), time_ns
 
     def deadline(self) -> int | None:
         return self._due_ns if self._left else None
 
-    def pop(self, time_ns: int, sounding: Container[tuple[int, int]]) -> list[bytes]:
-        """The burst that is due, without the notes (channel from 0, and pitch) that began meanwhile."""
+    def pop(self, time_ns: int) -> list[bytes]:
+        """The burst that is due."""
         self._due_ns = time_ns + BURST_NS
-        burst = [self._left.popleft() for _ in range(min(BURST // 2, len(self._left)))]
-        return [m for m in burst if m[0] & 0xF0 != NOTE_OFF or (m[0] & 0x0F, m[1]) not in sounding]
+        return self._take(list(islice(self._left, BURST // 2)))
+
+    def before(self, message: bytes) -> list[bytes]:
+        """What is to be sent before a message: a note that begins ends the one of before, and no sweep then ends it."""
+        if not self._left or not is_note_on(message):
+            return []
+        end = bytes((NOTE_OFF | message[0] & 0x0F, message[1], 0))
+        return self._take([end] if end in self._left else [])
 
     def flush(self) -> list[bytes]:
         """All that is left."""
-        left = list(self._left)
-        self._left.clear()
-        return left
+        return self._take(list(self._left))
+
+    def _take(self, messages: list[bytes]) -> list[bytes]:
+        for message in messages:
+            del self._left[message]
+        return messages
