@@ -280,14 +280,18 @@ def test_a_folder_is_recovered(take: Path, tmp_path: Path) -> None:
         "improv-3.log": b"no log",
         "improv-4.log": whole,
         "other.log": b"not ours",
+        "concert-1.log": whole,  # ours, by another name
     }.items():
         (tmp_path / name).write_bytes(data)
     (tmp_path / "improv-4.mid").write_bytes(b"made already")
+    (tmp_path / "folder.log").mkdir()
+    os.mkfifo(tmp_path / "pipe.log")
     status, told = improv("recover", tmp_path)
-    assert status == 2 and len(told.splitlines()) == 2
+    assert status == 2 and len(told.splitlines()) == 3
+    assert (tmp_path / "concert-1.mid").read_bytes() == take.with_suffix(".mid").read_bytes()
     assert f"recovered {tmp_path}/improv-1.mid" in told and "improv-3.log: it is no log of improv" in told
     assert files.read(tmp_path / "improv-1.mid").stuck == 0
-    assert {path.name for path in tmp_path.glob("*.mid")} == {"improv-1.mid", "improv-4.mid"}
+    assert {path.name for path in tmp_path.glob("*.mid")} == {"concert-1.mid", "improv-1.mid", "improv-4.mid"}
     assert (tmp_path / "improv-4.mid").read_bytes() == b"made already"
     (tmp_path / "improv-3.log").unlink()
     assert improv("recover", tmp_path) == (0, f"{tmp_path}: there is nothing to recover\n")

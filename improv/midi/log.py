@@ -108,6 +108,7 @@ KINDS: dict[str, Any] = {
     "turn": events.TurnBegins,
     "revise": events.Revise,
 }
+_BEGINNING = b'{"improv-log": '
 _NAMES = {kind: name for name, kind in KINDS.items()}
 
 
@@ -166,6 +167,17 @@ _ANY = (-(1 << 62), 1 << 62)
 _HEARD, _PLAYED = typing.get_args(Heard), typing.get_args(Played)
 _BEATS, _UNITS = range(1, 33), (1, 2, 4, 8, 16, 32)  # of a metre
 _DAMAGE = (ValueError, TypeError, KeyError, IndexError, RecursionError)
+
+
+def is_log(path: Path) -> bool:
+    """Whether a file begins as a log does, of whatever version. One that cannot be read does not."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return False
+        with path.open("rb") as file:
+            return file.read(len(_BEGINNING)) == _BEGINNING
+    except OSError:
+        return False
 
 
 class Log:

@@ -12,7 +12,7 @@ from pathlib import Path
 from improv.errors import BadInput
 from improv.midi import files, wire
 from improv.midi.frames import Sent
-from improv.midi.log import BadLog, Gave, Log, Record, Step
+from improv.midi.log import BadLog, Gave, Log, Record, Step, is_log
 from improv.music.events import Ask, Heard, InputLost, NoteOff, NoteOn, Panic, Pedal, Retime
 from improv.music.timeline import NS, ROUNDING, TICKS_PER_BEAT, Timeline
 
@@ -238,8 +238,9 @@ def session_path(folder: Path) -> Path:
 
 
 def unfinished(folder: Path) -> list[Path]:
-    """The logs in a folder that no MIDI file was made of."""
-    return [path for path in sorted(folder.glob("improv-*.log")) if not _is_taken(path.with_suffix(".mid"))]
+    """The logs in a folder, by whatever name, that no MIDI file was made of."""
+    logs = (path for path in sorted(folder.glob("*.log")) if path.match("improv-*") or is_log(path))
+    return [log for log in logs if not _is_taken(log.with_suffix(".mid"))]
 
 
 def _is_taken(path: Path) -> bool:
