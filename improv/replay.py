@@ -9,8 +9,10 @@ from typing import NamedTuple
 from improv import __version__, config, players
 from improv.engine import Engine
 from improv.errors import BadInput
+from improv.midi.frames import Sent
 from improv.midi.log import BadLog, Gave, Header, Log, Record, Silence, Step
-from improv.music.events import NoteOn, Played
+from improv.music.events import Played
+from improv.music.schedule import is_note_on
 from improv.music.timeline import NS
 from improv.net import memory, weights
 from improv.progress import Progress
@@ -27,7 +29,7 @@ class Difference(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    notes: int  # that are the same
+    notes: int  # that were sent, as long as it was the same
     begin_ns: int
     difference: Difference | None
 
@@ -41,8 +43,9 @@ def compare(records: Iterable[Record], engine: Engine) -> Outcome:
         if isinstance(record, Gave):
             if not _same(record.played, gave):
                 return Outcome(notes, begin_ns or 0, Difference(now_ns, record.played, gave))
-            notes += sum(isinstance(event, NoteOn) for event in gave)
             gave = ()
+        elif isinstance(record, Sent):
+            notes += is_note_on(record.message)
         elif isinstance(record, Step | Silence):
             if gave:
                 return Outcome(notes, begin_ns or 0, Difference(now_ns, (), gave))
