@@ -23,6 +23,7 @@ from improv.music.grid import Grid
 from improv.music.hands import KNOBS
 from improv.music.musicianship import Musicianship, Time
 from improv.music.steering import Steering
+from improv.music.timeline import MS
 from improv.music.trigger import CONTROLLER, Trigger
 from improv.music.turns import MODES, TurnRules
 from improv.music.zone import SIDES, Zone
@@ -32,7 +33,6 @@ class BadSetting(BadInput):
     """A setting that cannot be; the message names the file and the key."""
 
 
-MS = 1_000_000
 On = int | str | None  # the number of a controller, or a text such as `note 36`
 GRIDS = {"1/4": 48, "1/8": 24, "1/8t": 16, "1/16": 12, "1/16t": 8, "1/32": 6}  # in ticks; t: triplets
 

@@ -20,7 +20,7 @@ from improv.midi.recorder import Note, duet
 from improv.midi.smf import BadMidi
 from improv.music.damper import Damper
 from improv.music.events import Ask, Heard, NoteOff, NoteOn, Pedal, Played, Retime
-from improv.music.timeline import NS, TICKS_PER_BEAT, Timeline
+from improv.music.timeline import NS, ROUNDING, TICKS_PER_BEAT, Timeline
 from improv.music.turns import Listener, TurnRules
 from improv.net import weights
 from improv.net.weights import Card
@@ -31,7 +31,6 @@ LONGEST_SEED_NS = 600 * NS
 PRIMED_BY_NS = 120 * NS  # of a longer seed: its end
 MOST_EVENTS = 50_000  # of a seed, and as many changes of tempo: the last ones
 LONGEST_END_NS = 120 * NS  # of notes that are still down after the last onset
-ROUNDING = 1e-6  # of a beat: times are whole nanoseconds, beats are not
 
 
 class Goal(NamedTuple):

@@ -10,8 +10,8 @@ import pytest
 
 from improv.engine import Engine
 from improv.live.loop import Item, Loop, Quit
-from improv.live.onlooker import EVERY_NS, MOST_STROKES, SEEN_NS, YOURS_NS, Onlooker
-from improv.live.snapshot import IMPROV, YOU, Knob, Said, Snapshot, unpack
+from improv.live.onlooker import MOST_STROKES, SEEN_NS, YOURS_NS, Onlooker
+from improv.live.snapshot import EVERY_NS, IMPROV, YOU, Knob, Said, Snapshot, unpack
 from improv.live.tally import Tally
 from improv.midi import wire
 from improv.midi.frames import Frame, Sent

@@ -17,7 +17,7 @@ from types import FrameType
 
 from improv import players, presets
 from improv.clock import now_ns
-from improv.config import MS, Settings
+from improv.config import Settings
 from improv.endings import endings
 from improv.engine import Engine
 from improv.live.commentary import Commentary
@@ -41,7 +41,7 @@ from improv.music.gate import Gate
 from improv.music.hands import Hands, Turn
 from improv.music.lights import Lights
 from improv.music.outgoing import Outgoing
-from improv.music.timeline import Timeline
+from improv.music.timeline import MS, Timeline
 from improv.net import weights
 from improv.net.weights import Card
 from improv.recording import Recording, recovered

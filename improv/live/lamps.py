@@ -33,7 +33,7 @@ class Lamps:
         self._thread.start()
 
     def show(self, now_ns: int) -> None:
-        """What is new. Called on the engine's thread after each step."""
+        """What is new. Called on the engine's thread whenever the loop begins to wait."""
         if messages := self._lights.show(switches.on(self._engine), self._engine.steering, now_ns):
             self._news.put(messages)
 

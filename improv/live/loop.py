@@ -73,8 +73,6 @@ Inbox = queue.SimpleQueue[Item]
 
 
 class Loop:
-    """The one consumer of the inbox: steps the engine when something is heard or due."""
-
     def __init__(
         self,
         engine: Engine,

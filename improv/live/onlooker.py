@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeVar
 
 from improv.engine import Engine
-from improv.live.snapshot import IMPROV, YOU, Knob, Said, Snapshot, Stroke, Timing, pack
+from improv.live.snapshot import EVERY_NS, IMPROV, YOU, Knob, Said, Snapshot, Stroke, Timing, pack
 from improv.live.tally import LEAST_CONFIDENCE, Histogram, Tally
 from improv.midi import wire
 from improv.midi.frames import Sent
@@ -18,7 +18,6 @@ from improv.music.steering import Steering, Value, share
 from improv.music.timeline import NS, Timeline
 
 T = TypeVar("T")
-EVERY_NS = NS // 15
 FIGURES_EVERY_NS = NS  # so often percentiles and tempo are worked out, which takes a third of a millisecond
 SEEN_NS = 10 * NS  # notes that ended longer ago are out of sight
 MOST_STROKES = 256  # of each part, so that a flood stays small

@@ -6,8 +6,9 @@ import json
 from typing import NamedTuple
 
 from improv.music.steering import Value
-from improv.music.timeline import Timeline
+from improv.music.timeline import NS, Timeline
 
+EVERY_NS = NS // 15  # no two of them are nearer
 YOU, IMPROV = range(2)  # whose notes
 
 

@@ -17,10 +17,9 @@ from rich.segment import Segment
 from improv import child
 from improv.clock import now_ns
 from improv.live.face import Face, Line
-from improv.live.snapshot import Bill, Snapshot, unpack
+from improv.live.snapshot import EVERY_NS, Bill, Snapshot, unpack
 from improv.music.timeline import NS
 
-EVERY_NS = NS // 15  # no two pictures are nearer
 PIECE = 1 << 16  # bytes
 NICE = 19  # everybody else goes first
 

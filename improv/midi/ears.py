@@ -12,7 +12,7 @@ from improv.music.events import Heard, NoteOff, Panic
 from improv.music.gate import Gate
 from improv.music.hands import Hands
 from improv.music.outgoing import Outgoing
-from improv.music.schedule import is_all_off
+from improv.music.schedule import SYSTEM, is_all_off
 
 
 class Ears:
@@ -45,7 +45,7 @@ class Ears:
         now = self._now()
         if not message:
             return
-        if message[0] >= wire.SYSTEM:
+        if message[0] >= SYSTEM:
             if self._clock:
                 _hear_clock(message, now, self._gate, self._post)
         elif wire.is_channel_message(message):

@@ -15,7 +15,7 @@ from improv import door
 from improv.midi import smf
 from improv.midi.smf import LONGEST_WAIT, BadMidi, Message
 from improv.music.events import NoteOff, NoteOn, Pedal
-from improv.music.schedule import SUSTAIN
+from improv.music.schedule import HALF, SUSTAIN
 from improv.music.timeline import TICKS_PER_BEAT as TICKS
 from improv.music.timeline import Timeline
 
@@ -187,7 +187,7 @@ def _news(raw: Sequence[_Raw]) -> tuple[list[_Raw], set[int], bool]:
             if r.pitch not in down:
                 continue
             down.discard(r.pitch)
-        elif (r.value >= 64) == pedal:
+        elif (r.value >= HALF) == pedal:
             continue
         else:
             pedal = not pedal
@@ -198,7 +198,7 @@ def _news(raw: Sequence[_Raw]) -> tuple[list[_Raw], set[int], bool]:
 def _event(r: _Raw, time_ns: int) -> NoteOn | NoteOff | Pedal:
     if r.kind == "on":
         return NoteOn(time_ns, r.pitch, r.value)
-    return NoteOff(time_ns, r.pitch) if r.kind == "off" else Pedal(time_ns, r.value >= 64)
+    return NoteOff(time_ns, r.pitch) if r.kind == "off" else Pedal(time_ns, r.value >= HALF)
 
 
 class Part(NamedTuple):

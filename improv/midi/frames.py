@@ -52,7 +52,7 @@ class Skipped(NamedTuple):
 
 
 class Forgot(NamedTuple):
-    """No heartbeat came: all is released, and whatever it was told is forgotten."""
+    """No heartbeat was seen: all is released, and whatever it was told is forgotten."""
 
 
 class Alive(NamedTuple):

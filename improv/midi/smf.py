@@ -8,12 +8,15 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
+from improv.midi.wire import PRESSURE, PROGRAM
+from improv.music.schedule import CONTROL, NOTE_OFF, NOTE_ON
+
 MAX_BYTES = 4 * 1024 * 1024  # an hour of dense piano is under 2
 LONGEST_WAIT = 0x0FFFFFFF  # ticks between two events, by the standard
 
 HEADER = struct.Struct(">3H")  # format, tracks, ticks a beat
 CHUNK = struct.Struct(">4sL")
-NOTE_OFF, NOTE_ON, CONTROL, PROGRAM, PRESSURE, SYSEX, SYSEX_END, META = 0x80, 0x90, 0xB0, 0xC0, 0xD0, 0xF0, 0xF7, 0xFF
+SYSEX, SYSEX_END, META = 0xF0, 0xF7, 0xFF
 # Messages that are not for files, yet found in some: how many bytes follow.
 LIVE = {0xF1: 1, 0xF2: 2, 0xF3: 1, 0xF6: 0, 0xF8: 0, 0xFA: 0, 0xFB: 0, 0xFC: 0, 0xFE: 0}
 PREFIX, TEMPO, SMPTE, METRE, KEY = 0x20, 0x51, 0x54, 0x58, 0x59

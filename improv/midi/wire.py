@@ -9,9 +9,8 @@ from collections.abc import Callable
 
 from improv.music import pulse
 from improv.music.events import Clock, Continue, InputLost, NoteOff, NoteOn, Pedal, SongPosition, Start, Stop, Tick
-from improv.music.schedule import ALL_SOUND_OFF, CONTROL, NOTE_OFF, NOTE_ON, SUSTAIN
+from improv.music.schedule import ALL_SOUND_OFF, CONTROL, HALF, NOTE_OFF, NOTE_ON, SUSTAIN, SYSTEM
 
-SYSTEM = 0xF0
 PROGRAM, PRESSURE = 0xC0, 0xD0  # the channel messages of two bytes
 DRUMS = 10
 
@@ -36,11 +35,6 @@ def _is_data(data: bytes) -> bool:
     return all(byte < 0x80 for byte in data)
 
 
-def control(message: bytes) -> tuple[int, int] | None:
-    """Controller and value of a control change."""
-    return (message[1], message[2]) if message[0] & 0xF0 == CONTROL and len(message) == 3 else None
-
-
 def meaning(message: bytes, time_ns: int) -> NoteOn | NoteOff | Pedal | InputLost | None:
     """What a message by itself says to the engine; None: nothing. A note-on of velocity 0 is a note-off."""
     if len(message) != 3:
@@ -51,7 +45,7 @@ def meaning(message: bytes, time_ns: int) -> NoteOn | NoteOff | Pedal | InputLos
     if kind in (NOTE_ON, NOTE_OFF):
         return NoteOff(time_ns, first)
     if kind == CONTROL and first == SUSTAIN:
-        return Pedal(time_ns, second >= 64)
+        return Pedal(time_ns, second >= HALF)
     if kind == CONTROL and first == ALL_SOUND_OFF:
         return InputLost(time_ns)
     return None

@@ -19,9 +19,9 @@ from math import log, sqrt
 from statistics import median
 from typing import NamedTuple
 
+from improv.music.pulse import PPQN
 from improv.music.timeline import NS, Timeline
 
-PPQN = 24  # ticks of a MIDI clock in a quarter note
 TICK_NS = 60 * NS / PPQN  # at one beat a minute
 SLOWEST_BPM, FASTEST_BPM = 20.0, 400.0
 SLOWEST_NS, FASTEST_NS = TICK_NS / SLOWEST_BPM, TICK_NS / FASTEST_BPM  # the intervals that are followed

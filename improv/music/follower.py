@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections import deque
 from math import ceil, copysign
 
-from improv.music.comb import PPQN, Comb
+from improv.music.comb import Comb
 from improv.music.events import Clock, Continue, FreeWheel, Retime, SongPosition, Start, Stop, Tick
+from improv.music.pulse import PPQN, TICKS_PER_SIXTEENTH
 from improv.music.timeline import NS, Timeline
 
-TICKS_PER_SIXTEENTH = 6
 ABSENT_TICKS, ABSENT_NS = 4, 150_000_000  # the ticks stay away after the longer of the two
 BACK_TICKS = 6  # after an absence, so many are a clock again,
 HELD_UP = 2.5  # unless they come so many times as fast as before, for they were held up;

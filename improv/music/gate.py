@@ -8,7 +8,16 @@ from collections.abc import Callable
 from improv.music.bucket import Bucket
 from improv.music.latest import is_continuous
 from improv.music.pulse import CONTINUE, START, STOP, TICK
-from improv.music.schedule import ALL_NOTES_OFF, ALL_SOUND_OFF, HALF, is_all_off, is_note_off, is_note_on, is_pedal
+from improv.music.schedule import (
+    ALL_NOTES_OFF,
+    ALL_SOUND_OFF,
+    HALF,
+    SYSTEM,
+    is_all_off,
+    is_note_off,
+    is_note_on,
+    is_pedal,
+)
 
 NOTE, PEDAL, PRESS, SETTING = "notes", "pedal strokes", "controls", "programs and settings"
 CLOCK_TICK, SONG = "clock ticks", "starts and stops"
@@ -20,7 +29,6 @@ RATES = {  # of each kind: so many at once, and so many a second after that
     CLOCK_TICK: (256, 500),
     SONG: (32, 50),
 }
-SYSTEM = 0xF0
 
 
 class Gate:

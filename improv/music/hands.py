@@ -33,10 +33,10 @@ from improv.music.events import (
 from improv.music.gate import PRESS, Gate
 from improv.music.schedule import CONTROL, NOTE_OFF, NOTE_ON, is_note_on
 from improv.music.steering import STYLES, Steering
+from improv.music.timeline import MS
 from improv.music.trigger import CHANNELS, CONTROLLER, NOTE, PROGRAM, Trigger
 from improv.music.turns import MODES
 
-MS = 1_000_000
 MIDDLE, TOP = 64, 127  # of a controller
 PRESSED = 64  # of a controller: from here on it counts as pressed
 AT_ONCE, PER_S = 128, 100  # values of knobs

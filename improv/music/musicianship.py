@@ -29,8 +29,6 @@ class Time:
 
 @dataclass(frozen=True)
 class Musicianship:
-    """Every musical setting of the engine."""
-
     steering: Steering = PLAIN
     turns: TurnRules = field(default_factory=TurnRules)
     time: Time = field(default_factory=Time)

@@ -9,7 +9,7 @@ from improv.music.schedule import NOTE_OFF, NOTE_ON
 from improv.music.timeline import ROUNDING, TICKS_PER_BEAT, Timeline
 
 TICK, START, CONTINUE, STOP, SONG_POSITION = 0xF8, 0xFA, 0xFB, 0xFC, 0xF2
-PPQN = 24
+PPQN = 24  # ticks of a MIDI clock in a quarter note
 SIXTEENTHS = 4  # of a quarter note: what song positions count
 TICKS_PER_SIXTEENTH = PPQN // SIXTEENTHS
 MOST_SIXTEENTHS = 1 << 14

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from improv.music.events import Late
 from improv.music.timeline import ROUNDING, TICKS_PER_BEAT, Timeline
 
-NOTE_OFF, NOTE_ON, CONTROL = 0x80, 0x90, 0xB0
+NOTE_OFF, NOTE_ON, CONTROL, SYSTEM = 0x80, 0x90, 0xB0, 0xF0  # the last: from here on a message has no channel
 SUSTAIN, ALL_SOUND_OFF, ALL_NOTES_OFF = 64, 120, 123
 HALF = 64  # of a pedal's way: from here on it is down
 
@@ -74,7 +74,7 @@ class Book:
 
     def enter(self, owner: int, message: bytes) -> list[bytes]:
         """Note what a message does; give what is really to be sent for it."""
-        if message[0] >= 0xF0:
+        if message[0] >= SYSTEM:
             return [message]
         channel = message[0] & 0x0F
         self._channels.add(channel)

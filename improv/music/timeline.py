@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 TICKS_PER_BEAT = 48
 FREE_BPM = 120.0  # music without a known beat counts as this tempo
-NS = 1_000_000_000
+NS, MS = 1_000_000_000, 1_000_000  # a second and a millisecond, in nanoseconds
 ROUNDING = 1e-6  # of a beat: times are whole nanoseconds, beats are not
 
 

@@ -16,9 +16,9 @@ import numpy as np
 
 from improv.music import steering
 from improv.music.events import NoteOff, NoteOn
+from improv.music.scale import PITCHES as PITCHES  # who knows the alphabet takes it from here
 from improv.music.timeline import TICKS_PER_BEAT, Timeline
 
-PITCHES = 128
 OFF = PITCHES  # `what`: 0-127 note-on of a pitch, 128-255 note-off, 256 the start of a piece
 WHATS = 2 * PITCHES
 START = WHATS
