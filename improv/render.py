@@ -58,10 +58,6 @@ class Outputs(NamedTuple):
 
     def check(self, seed: Path | None = None) -> None:
         """Found before any work is done: nothing is opened, so what is there stays as it was."""
-        if self.plot is not None:
-            check_name(self.plot)
-        if self.wav is not None and self.wav.suffix.lower() != ".wav":
-            raise BadInput(f"{self.wav}: the sound is a WAV file; give it a name that ends in .wav")
         taken = {} if seed is None else {os.path.realpath(seed): "the seed"}
         for path in self:
             if path is None:
@@ -71,6 +67,12 @@ class Outputs(NamedTuple):
             if place in taken:
                 raise BadInput(f"{path}: this is {taken[place]} as well; give each file a name of its own")
             taken[place] = "another output"
+        if self.plot is not None:
+            check_name(self.plot)
+        if self.wav is not None and self.wav.suffix.lower() != ".wav":
+            raise BadInput(f"{self.wav}: the sound is a WAV file; give it a name that ends in .wav")
+        if self.midi.suffix.lower() not in (".mid", ".midi"):
+            raise BadInput(f"{self.midi}: the answer is a MIDI file; give it a name that ends in .mid")
 
 
 def _check_writable(path: Path) -> None:

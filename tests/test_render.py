@@ -145,6 +145,15 @@ def test_sound_is_called_what_it_is(tmp_path: Path) -> None:
     Outputs(tmp_path / "o.mid", tmp_path / "o.WAV").check()
 
 
+@pytest.mark.parametrize("name", ["o.txt", "o", "o.mid.gz"])
+def test_the_answer_is_called_what_it_is(name: str, tmp_path: Path) -> None:
+    says = f"{name}: the answer is a MIDI file; give it a name that ends in .mid"
+    assert says in refused("render", seed(tmp_path), "-o", tmp_path / name)
+    assert not (tmp_path / name).exists()
+    Outputs(tmp_path / "o.MID").check()
+    Outputs(tmp_path / "o.midi").check()
+
+
 def test_a_long_seed_is_primed_by_its_end(tmp_path: Path) -> None:
     line = [message for i in range(660) for message in note(48 + i % 24, 480, 480)]
     output = render(seed(tmp_path, line), "-o", tmp_path / "o.mid", "--seconds", 3)
