@@ -38,8 +38,8 @@ class Lesson:
     def __init__(
         self, names: Iterable[str], taken: Mapping[str, Trigger], say: Say, keep: Callable[[str, Trigger], None]
     ) -> None:
-        """Goes through the names; without any it asks for them. `taken`: what each control is on already."""
-        self._names, self._taken = deque(names), dict(taken)
+        """Goes through the names, each once; without any it asks for them. `taken`: what each control is on already."""
+        self._names, self._taken = deque(dict.fromkeys(names)), dict(taken)
         self._asks = not self._names
         self._say, self._keep = say, keep
         self._touch = Touch()
@@ -122,8 +122,9 @@ def checked(name: str) -> str:
     if name.startswith(PRESET):
         presets.turns(name.removeprefix(PRESET))
         return name
-    nearest = difflib.get_close_matches(name, known, 1, 0.0)[0]
-    raise BadInput(f"{reprlib.repr(name)} is no control; the nearest is {nearest}")
+    near = difflib.get_close_matches(name, known, 1)
+    way_out = f"the nearest is {near[0]}" if near else f"there are {', '.join(known)} and {PRESET}NAME"
+    raise BadInput(f"{reprlib.repr(name)} is no control; {way_out}")
 
 
 def learn(settings: Settings, source: Source | None, names: list[str], file: Path | None) -> None:

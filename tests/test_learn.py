@@ -8,6 +8,7 @@ import pytest
 
 from improv.errors import BadInput
 from improv.learn import Lesson, checked
+from improv.music.hands import BUTTONS, KNOBS
 from improv.music.timeline import NS
 from improv.music.trigger import Trigger
 
@@ -128,5 +129,24 @@ def test_names_are_checked() -> None:
         "presets.calm",
     ]
     for name in ("", "presets", "presets.none", "presets.free", "x\n" * 1000):
-        with pytest.raises(BadInput, match=r"^[^\n]{1,200}$"):
+        with pytest.raises(BadInput, match=r"^[^\n]{1,400}$"):
             checked(name)
+
+
+@pytest.mark.parametrize(("name", "near"), [("temprature", "temperature"), ("mode-duet", "mode_duet")])
+def test_a_name_that_is_misspelt_is_told_the_nearest(name: str, near: str) -> None:
+    with pytest.raises(BadInput, match=f"^'{name}' is no control; the nearest is {near}$"):
+        checked(name)
+
+
+def test_a_name_like_none_is_told_all_of_them() -> None:
+    with pytest.raises(BadInput, match="^'foo' is no control; there are turn, tap, ") as refusal:
+        checked("foo")
+    assert all(known in str(refusal.value) for known in (*BUTTONS, *KNOBS, "presets.NAME"))
+
+
+def test_a_name_that_is_given_twice_is_asked_for_once() -> None:
+    course = Class("turn", "panic", "turn")
+    course.touch(PAD)
+    course.touch(STOP_PAD)
+    assert course.kept == [("turn", PAD_ON), ("panic", STOP_ON)] and course.lesson.over
