@@ -140,7 +140,7 @@ def test_a_name_that_is_misspelt_is_told_the_nearest(name: str, near: str) -> No
 
 
 def test_a_name_like_none_is_told_all_of_them() -> None:
-    with pytest.raises(BadInput, match="^'foo' is no control; there are turn, tap, ") as refusal:
+    with pytest.raises(BadInput, match=r"^'foo' is no control; there are turn, tap, ") as refusal:
         checked("foo")
     assert all(known in str(refusal.value) for known in (*BUTTONS, *KNOBS, "presets.NAME"))
 
