@@ -143,9 +143,10 @@ def test_lights_that_go_away_are_missed_once_and_shown_again(env: Env, tmp_path:
             assert player.wait_for_notes(MACHINE, timeout_s=3.0)
             with Player(env, *lights) as pads:
                 assert pads.wait(lambda: len(pads.received) == 2, 5.0)
+                assert daemon.err.wait(lambda: len(daemon.err.lines) == 2, 3.0)
+                said = [line.replace("Pads In:port", "P") for line in daemon.err.lines]
                 shown = {event.message for event in pads.received}
     assert shown == {(0xB0, DENSITY, 61), (0xB0, 22, 127)}
-    said = [line.replace("Pads In:port", "P") for line in daemon.err.lines]
     away = 'improv: the lights "P" went away; it will be opened again'
     assert said == [away, 'improv: the lights "P" is back']
 

@@ -157,7 +157,7 @@ def test_a_watch_that_is_killed_is_started_again_and_knows_what_is_away(env: Env
             with Player(env, *SYNTH) as synth:
                 assert said(daemon, "is back")
                 assert answers(keys, synth)
-        assert len(daemon.err.lines) == 3, daemon.err.lines
+                assert len(daemon.err.lines) == 3, daemon.err.lines
 
 
 def test_a_watch_that_stands_still_holds_up_no_end(env: Env) -> None:
